@@ -1,0 +1,1 @@
+"""Containers, readers, genes, drugs and simulated data; knows nothing of networks."""

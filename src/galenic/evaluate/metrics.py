@@ -1,0 +1,284 @@
+"""Metrics of predictions: pure functions, one literal table of them, and their fast versions within groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+# A spread below this share of the values' own size is rounding, not variation: correlation with it is undefined.
+ROUNDING = 1e-10
+
+
+class Metric(NamedTuple):
+    """A metric: its function of (truth, prediction), whether more is better, and the value of a perfect prediction."""
+
+    function: Callable[[np.ndarray, np.ndarray], float]
+    greater_is_better: bool
+    best: float
+
+
+def rmse(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Root mean squared error, in the unit of the response; NaN without rows.
+
+    Parameters
+    ----------
+    truth, prediction
+        Numbers, ``(n,)``. A missing or infinite number in either makes the metric NaN (so for all metrics here).
+
+    Examples
+    --------
+    >>> rmse([1.0, 2.0], [1.0, 4.0])
+    1.4142135623730951
+    """
+    return _all_rows("rmse", truth, prediction)
+
+
+def mae(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean absolute error, in the unit of the response; NaN without rows.
+
+    Examples
+    --------
+    >>> mae([1.0, 2.0], [1.0, 4.0])
+    1.0
+    """
+    return _all_rows("mae", truth, prediction)
+
+
+def r2(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Coefficient of determination, ``1 - SSE / SST``, at most 1; NaN below two rows or for a constant truth.
+
+    Examples
+    --------
+    >>> r2([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
+    0.5
+    """
+    return _all_rows("r2", truth, prediction)
+
+
+def pearson(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Pearson correlation in [-1, 1]; NaN below three rows or where truth or prediction is constant.
+
+    Examples
+    --------
+    >>> round(pearson([1.0, 2.0, 3.0], [1.0, 2.0, 4.0]), 3)
+    0.982
+    >>> pearson([1.0, 2.0, 3.0], [5.0, 5.0, 5.0])
+    nan
+    """
+    return _all_rows("pearson", truth, prediction)
+
+
+def spearman(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Spearman rank correlation in [-1, 1], ties sharing their mean rank; NaN where :func:`pearson` would be.
+
+    Examples
+    --------
+    >>> spearman([1.0, 2.0, 3.0], [1.0, 2.0, 40.0])
+    1.0
+    """
+    return _all_rows("spearman", truth, prediction)
+
+
+def auroc(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Area under the ROC curve: the share of (1, 0) pairs in which the 1 has the higher prediction, ties half.
+
+    NaN where only one class is present.
+
+    Parameters
+    ----------
+    truth
+        Labels 0 or 1, ``(n,)``.
+    prediction
+        Higher = more likely 1, ``(n,)``. Pass minus the response where lower means sensitive.
+
+    Examples
+    --------
+    >>> auroc([0, 0, 1], [0.1, 0.3, 0.2])
+    0.5
+    """
+    return _all_rows("auroc", truth, prediction)
+
+
+def auprc(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Average precision (area under the precision-recall curve, by steps); chance = the share of ones.
+
+    NaN where only one class is present. Parameters as for :func:`auroc`.
+
+    Examples
+    --------
+    >>> auprc([0, 0, 1], [0.1, 0.3, 0.2])
+    0.5
+    """
+    return _all_rows("auprc", truth, prediction)
+
+
+METRICS = {
+    "rmse": Metric(rmse, greater_is_better=False, best=0.0),
+    "mae": Metric(mae, greater_is_better=False, best=0.0),
+    "r2": Metric(r2, greater_is_better=True, best=1.0),
+    "pearson": Metric(pearson, greater_is_better=True, best=1.0),
+    "spearman": Metric(spearman, greater_is_better=True, best=1.0),
+    "auroc": Metric(auroc, greater_is_better=True, best=1.0),
+    "auprc": Metric(auprc, greater_is_better=True, best=1.0),
+}
+
+
+def grouped(
+    metric: str, truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int | None = None
+) -> np.ndarray:
+    """One metric inside each group, without a loop over groups.
+
+    Parameters
+    ----------
+    metric
+        A name of :data:`METRICS`.
+    truth, prediction
+        Numbers, ``(n,)``; for ``auroc`` and ``auprc`` the truth is 0 or 1.
+    codes
+        Group of each row, integers from 0, ``(n,)``.
+    n_groups
+        How many groups there are; by default the largest code + 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        The metric of each group, ``(n_groups,)``, NaN where it is undefined.
+
+    Raises
+    ------
+    ValueError
+        For an unknown metric, arrays of different lengths, or labels that are not 0 and 1.
+
+    Examples
+    --------
+    >>> grouped("rmse", [1.0, 2.0, 3.0], [1.0, 2.0, 5.0], [0, 0, 1])
+    array([0., 2.])
+    """
+    require_metric(metric)
+    truth, prediction = (np.asarray(values, dtype=np.float64).ravel() for values in (truth, prediction))
+    codes = np.asarray(codes, dtype=np.intp).ravel()
+    if not len(truth) == len(prediction) == len(codes):
+        raise ValueError(
+            f"{metric} needs one prediction and one group a row; received {len(truth):,} truths, "
+            f"{len(prediction):,} predictions and {len(codes):,} groups. Pass columns of one table."
+        )
+    if n_groups is None:
+        n_groups = int(codes.max()) + 1 if len(codes) else 0
+    known = np.isfinite(truth) & np.isfinite(prediction)
+    if metric in ("auroc", "auprc") and not np.isin(truth[known], (0.0, 1.0)).all():
+        strange = np.unique(truth[known & ~np.isin(truth, (0.0, 1.0))])
+        raise ValueError(
+            f"{metric} needs labels 0 and 1; received {len(strange):,} other values (first: {strange[:3].tolist()}). "
+            "Binarise the response first."
+        )
+    broken = np.bincount(codes[~known], minlength=n_groups) > 0
+    truth, prediction, codes = truth[known], prediction[known], codes[known]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = _GROUPED[metric](truth, prediction, codes, n_groups)
+    values[broken] = np.nan
+    return values
+
+
+def ranks(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Rank of each value inside its group, from 1, ties sharing their mean rank, ``(n,)``.
+
+    Examples
+    --------
+    >>> ranks(np.array([5.0, 1.0, 5.0, 7.0]), np.array([0, 0, 0, 1]))
+    array([2.5, 1. , 2.5, 1. ])
+    """
+    values, codes = np.asarray(values), np.asarray(codes)
+    order = np.lexsort((values, codes))
+    starts = np.flatnonzero(_changes(codes[order]))
+    ties = np.flatnonzero(_changes(codes[order]) | _changes(values[order]))
+    lengths = np.diff(np.append(ties, len(order)))
+    before = np.repeat(starts, np.diff(np.append(starts, len(order))))
+    result = np.empty(len(order))
+    result[order] = np.repeat(ties + (lengths + 1) / 2, lengths) - before
+    return result
+
+
+def require_metric(metric: str) -> None:
+    """Raise ``ValueError`` unless ``metric`` is a name of :data:`METRICS`."""
+    if metric not in METRICS:
+        raise ValueError(f"metric should be one of {', '.join(METRICS)}; received {metric!r}. Choose one of those.")
+
+
+def _all_rows(metric: str, truth: np.ndarray, prediction: np.ndarray) -> float:
+    return float(grouped(metric, truth, prediction, np.zeros(np.size(truth), dtype=np.intp), 1)[0])
+
+
+def _changes(ordered: np.ndarray) -> np.ndarray:
+    """True where a value differs from the one before it, and at the start."""
+    return np.append(True, ordered[1:] != ordered[:-1]) if len(ordered) else np.zeros(0, dtype=bool)
+
+
+def _mean(values: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    return np.bincount(codes, values, n_groups) / np.bincount(codes, minlength=n_groups)
+
+
+def _spread(values: np.ndarray, codes: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values minus their group's mean, and each group's sum of squares (NaN where that is rounding only)."""
+    centred = values - _mean(values, codes, n_groups)[codes]
+    squares = np.bincount(codes, centred**2, n_groups)
+    constant = squares <= ROUNDING**2 * np.bincount(codes, values**2, n_groups)
+    return centred, np.where(constant, np.nan, squares)
+
+
+def _rmse(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    return np.sqrt(_mean((truth - prediction) ** 2, codes, n_groups))
+
+
+def _mae(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    return _mean(np.abs(truth - prediction), codes, n_groups)
+
+
+def _r2(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    return 1 - np.bincount(codes, (truth - prediction) ** 2, n_groups) / _spread(truth, codes, n_groups)[1]
+
+
+def _pearson(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    (truth, truth_squares), (prediction, squares) = (_spread(values, codes, n_groups) for values in (truth, prediction))
+    values = np.bincount(codes, truth * prediction, n_groups) / np.sqrt(truth_squares) / np.sqrt(squares)
+    values[np.bincount(codes, minlength=n_groups) < 3] = np.nan
+    return np.clip(values, -1, 1)
+
+
+def _spearman(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    return _pearson(ranks(truth, codes), ranks(prediction, codes), codes, n_groups)
+
+
+def _auroc(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    ones = np.bincount(codes, truth, n_groups)
+    zeros = np.bincount(codes, minlength=n_groups) - ones
+    return (np.bincount(codes, truth * ranks(prediction, codes), n_groups) - ones * (ones + 1) / 2) / (ones * zeros)
+
+
+def _auprc(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    order = np.lexsort((-prediction, codes))
+    truth, prediction, codes = truth[order], prediction[order], codes[order]
+    new_group = _changes(codes)
+    starts = np.flatnonzero(new_group)
+    group = np.cumsum(new_group) - 1
+    total = np.cumsum(truth)
+    hits = total - (total[starts] - truth[starts])[group]
+    precision = hits / (np.arange(len(truth)) - starts[group] + 1)
+    # Equal predictions enter together: every hit of a tie has the precision at the tie's end.
+    new_tie = new_group | _changes(prediction)
+    ends = np.flatnonzero(np.append(new_tie[1:], True)[: len(truth)])
+    precision = precision[ends][np.cumsum(new_tie) - 1]
+    values = np.bincount(codes, truth * precision, n_groups) / np.bincount(codes, truth, n_groups)
+    return np.where(np.bincount(codes, 1 - truth, n_groups) == 0, np.nan, values)
+
+
+_GROUPED = {
+    "rmse": _rmse,
+    "mae": _mae,
+    "r2": _r2,
+    "pearson": _pearson,
+    "spearman": _spearman,
+    "auroc": _auroc,
+    "auprc": _auprc,
+}

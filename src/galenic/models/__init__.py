@@ -1,0 +1,38 @@
+"""The models: construct, fit, predict, save, load.
+
+``MODELS`` names every model that galenic ships and where it lives; nothing is imported until asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from galenic.models.base import Model
+
+MODELS: dict[str, tuple[str, str]] = {
+    "DrugMean": ("galenic.models.baselines.means", "mean response of each drug"),
+    "CellMean": ("galenic.models.baselines.means", "mean response of each cell"),
+    "MeanEffects": ("galenic.models.baselines.means", "drug effect + cell effect"),
+    "TissueDrugMean": ("galenic.models.baselines.means", "mean of each drug in each tissue, shrunk to the drug's mean"),
+    "NearestDrugs": ("galenic.models.baselines.neighbours", "mean effects carried to new drugs by structure"),
+    "Factorisation": ("galenic.models.baselines.factorisation", "mean effects + low-rank factors of cells and drugs"),
+    "Ridge": ("galenic.models.baselines.ridge", "linear ridge on expression, one for each drug"),
+    "KernelRidge": ("galenic.models.baselines.ridge", "kernel ridge on any modalities, one for each drug"),
+    "ElasticNet": ("galenic.models.baselines.elastic", "sparse linear model on expression, one for each drug"),
+    "RandomForest": ("galenic.models.baselines.trees", "random forest on expression components and fingerprints"),
+    "Boosting": ("galenic.models.baselines.trees", "boosted trees on expression components and fingerprints"),
+}
+
+
+def find(name: str) -> type[Model]:
+    """Return the model class called ``name``; raise ``ValueError`` with the nearest name where there is none."""
+    if name not in MODELS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, MODELS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"a model should be one of {', '.join(MODELS)}; received {name!r}{hint}")
+    model: type[Model] = getattr(import_module(MODELS[name][0]), name)
+    return model

@@ -1,0 +1,1 @@
+"""Networks: the parts models are built of, in plain torch."""

@@ -1,0 +1,96 @@
+"""What a section of the report is made of: texts, facts, tables and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph. ``kind``: ``""``, ``"good"``, ``"bad"``, ``"note"``, ``"code"`` or ``"heading"``."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Labelled values, shown as a row of tiles, or one below the other where they are long (``is_list``)."""
+
+    items: list[tuple[str, str]]
+    is_list: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Parameters
+    ----------
+    text
+        What is read.
+    note
+        A second, quieter line: an interval.
+    sort
+        Value to sort by; numbers also align to the right. The text where ``None``.
+    kind
+        ``"best"``, ``"good"``, ``"bad"`` or ``"quiet"``.
+    badge
+        A word set in a small frame behind the text: ``"floor"``.
+    bar
+        Length of a bar behind the text, -1 to 1; negative ones point left.
+    """
+
+    text: str
+    note: str = ""
+    sort: float | None = None
+    kind: str = ""
+    badge: str = ""
+    bar: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose columns sort on a click.
+
+    Parameters
+    ----------
+    head
+        Column names.
+    rows
+        Cells, or plain text.
+    caption
+        What it shows.
+    is_searchable
+        Whether a search field stands above.
+    choose
+        Columns that get a selector of one of their values.
+    foot
+        Rows that stay below, however the others are sorted.
+    """
+
+    head: list[str]
+    rows: list[list[Cell | str]]
+    caption: str = ""
+    is_searchable: bool = False
+    choose: tuple[str, ...] = ()
+    foot: list[list[Cell | str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures side by side where there is room, each with its caption."""
+
+    figures: list[tuple[str, go.Figure]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: heading, one sentence on how to read it, and its blocks."""
+
+    key: str
+    title: str
+    how: str
+    blocks: list[Text | Facts | Table | Figures]

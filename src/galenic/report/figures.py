@@ -1,0 +1,185 @@
+"""Figures of the report, as Plotly figures that can also be shown in a notebook.
+
+Colours are mid-tones that stand out on white and on black; backgrounds are transparent, and the page's style sheet
+colours text and grid lines for light and dark.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+MODEL, FLOOR, CEILING, OTHER = "#3b82c4", "#8a8f98", "#2e9e6b", ("#3b82c4", "#d9822b", "#8e63c7", "#2e9e6b", "#c8553d")
+MAX_POINTS = 2000
+
+
+def label(name: object, length: int = 34) -> str:
+    """Name as Plotly text: shortened, and with ``<`` and ``&`` escaped, as Plotly reads a little HTML."""
+    text = str(name)
+    return escape(text if len(text) <= length else text[: length - 1] + "…")
+
+
+def score_dots(scores: pd.DataFrame, floors: set[str], axis: str, floor: float, ceiling: float) -> go.Figure:
+    """Score of each model as a dot with its interval, with lines for the best floor and the ceiling.
+
+    Parameters
+    ----------
+    scores
+        ``model, value, low, high``, best first.
+    floors
+        Names of the models that are floors; they are grey.
+    axis
+        Title of the score axis.
+    floor, ceiling
+        Where the lines stand; NaN for none.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        One row a model.
+    """
+    rows = scores.iloc[::-1]
+    names = [label(name, 24) for name in rows["model"]]
+    figure = go.Figure()
+    for is_floor, colour, title in ((False, MODEL, "model"), (True, FLOOR, "floor")):
+        chosen = rows["model"].isin(floors) == is_floor
+        part = rows[chosen]
+        figure.add_scatter(
+            x=_numbers(part["value"]), y=[label(name, 24) for name in part["model"]], mode="markers", name=title,
+            marker={"color": colour, "size": 9, "symbol": "diamond-open" if is_floor else "circle"},
+            error_x=_whiskers(part, colour),
+            customdata=[f"{low:.3f} to {high:.3f}" for low, high in zip(part["low"], part["high"], strict=True)],
+            hovertemplate="%{y}: %{x:.3f} (%{customdata})<extra></extra>",
+        )  # fmt: skip
+    _reference(figure, floor, FLOOR, "best floor", "dash")
+    _reference(figure, ceiling, CEILING, "ceiling", "dot")
+    figure.update_yaxes(categoryorder="array", categoryarray=names, range=[-0.6, len(names) - 0.4])
+    return _finish(figure, 96 + 24 * len(names), axis)
+
+
+def observed(table: pd.DataFrame, unit: str) -> go.Figure:
+    """Prediction against truth with the identity line: points up to ``MAX_POINTS`` pairs, a 2-D histogram beyond.
+
+    Parameters
+    ----------
+    table
+        ``response`` and ``prediction``, at least one row with both.
+    unit
+        Name of the response, for the axes.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Truth across, prediction up.
+    """
+    truth, prediction = table["response"].to_numpy(float), table["prediction"].to_numpy(float)
+    ends = [float(min(truth.min(), prediction.min())), float(max(truth.max(), prediction.max()))]
+    figure = go.Figure()
+    if len(table) <= MAX_POINTS:
+        names = [f"{label(cell)} × {label(drug)}" for cell, drug in zip(table["cell"], table["drug"], strict=True)]
+        figure.add_scatter(
+            x=truth.round(4), y=prediction.round(4), mode="markers", text=names,
+            marker={"color": MODEL, "size": 4, "opacity": 0.5},
+            hovertemplate="%{text}<br>observed %{x:.2f}, predicted %{y:.2f}<extra></extra>",
+        )  # fmt: skip
+    else:
+        counts, across, up = np.histogram2d(truth, prediction, bins=64)
+        figure.add_heatmap(
+            x=((across[1:] + across[:-1]) / 2).round(4), y=((up[1:] + up[:-1]) / 2).round(4),
+            z=np.where(counts.T > 0, np.log10(np.maximum(counts.T, 1)), np.nan).round(3), customdata=counts.T.astype(int),
+            colorscale=[[0, "rgba(59,130,196,0.12)"], [0.5, MODEL], [1, "#d9822b"]], showscale=False,
+            hovertemplate="observed %{x:.2f}, predicted %{y:.2f}: %{customdata} pairs<extra></extra>",
+        )  # fmt: skip
+    figure.add_scatter(x=ends, y=ends, mode="lines", line={"color": FLOOR, "dash": "dash", "width": 1.5}, hoverinfo="skip")
+    figure.update_yaxes(title=f"predicted {escape(unit)}")
+    return _finish(figure, 340, f"observed {escape(unit)}")
+
+
+def drug_curves(by_drug: pd.DataFrame, axis: str) -> go.Figure:
+    """Scores of all drugs from worst to best, one curve a split.
+
+    Parameters
+    ----------
+    by_drug
+        ``split`` (in plain words), ``drug``, ``value``.
+    axis
+        Title of the score axis.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Share of drugs across, score up.
+    """
+    figure = go.Figure()
+    for (split, rows), colour in zip(by_drug.groupby("split", sort=False), OTHER * len(by_drug), strict=False):
+        rows = rows.dropna(subset=["value"]).sort_values("value")
+        share = 100 * (np.arange(len(rows)) + 0.5) / max(len(rows), 1)
+        figure.add_scatter(
+            x=share.round(2), y=_numbers(rows["value"]), mode="lines+markers", name=label(split),
+            text=[label(drug) for drug in rows["drug"]], line={"color": colour, "width": 1}, marker={"size": 5},
+            hovertemplate="%{text}: %{y:.3f}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.update_yaxes(title=escape(axis))
+    figure.update_layout(showlegend=True)
+    return _finish(figure, 360, "drugs, from worst to best (%)")
+
+
+def forest(rows: pd.DataFrame, axis: str, reference: float) -> go.Figure:
+    """Values with their intervals one below the other, and a line where there is no effect.
+
+    Parameters
+    ----------
+    rows
+        ``label``, ``value``, ``low``, ``high``, in the order they are read.
+    axis
+        Title of the value axis.
+    reference
+        Where the line stands: 0.5 for AUROC.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        One row a value.
+    """
+    rows = rows.iloc[::-1]
+    names = [label(name, 40) for name in rows["label"]]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=_numbers(rows["value"]), y=list(range(len(rows))), mode="markers", text=names,
+        marker={"color": MODEL, "size": 9, "symbol": "square"}, error_x=_whiskers(rows, MODEL),
+        hovertemplate="%{text}: %{x:.3f}<extra></extra>",
+    )  # fmt: skip
+    _reference(figure, reference, FLOOR, "no effect", "dash")
+    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=names, range=[-0.6, len(rows) - 0.4])
+    return _finish(figure, 96 + 26 * len(rows), axis)
+
+
+def _numbers(values: pd.Series) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 5) for value in values]
+
+
+def _whiskers(rows: pd.DataFrame, colour: str) -> dict[str, object]:
+    above, below = (rows["high"] - rows["value"]).fillna(0), (rows["value"] - rows["low"]).fillna(0)
+    return {"type": "data", "symmetric": False, "array": _numbers(above), "arrayminus": _numbers(below),
+            "color": colour, "thickness": 1.6, "width": 4}  # fmt: skip
+
+
+def _reference(figure: go.Figure, place: float, colour: str, name: str, dash: str) -> None:
+    if not np.isnan(place):
+        figure.add_vline(
+            x=place, line={"color": colour, "dash": dash, "width": 1.5}, annotation_text=name,
+            annotation_position="top", annotation_font_size=11,
+        )  # fmt: skip
+
+
+def _finish(figure: go.Figure, height: int, axis: str) -> go.Figure:
+    figure.update_xaxes(title=escape(axis), automargin=True, zeroline=False)
+    figure.update_yaxes(automargin=True, zeroline=False)
+    return figure.update_layout(
+        template="none", height=height, margin={"l": 8, "r": 12, "t": 26, "b": 44}, font={"size": 12.5},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="closest",
+        showlegend=bool(figure.layout.showlegend), legend={"orientation": "h", "y": 1.12, "x": 0},
+    )  # fmt: skip

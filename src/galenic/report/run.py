@@ -1,0 +1,363 @@
+"""The run folder: what a verb computed, how, from which files, and how long it took."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+
+from galenic import __version__
+from galenic.report.provenance import files_of, fingerprint, now, peak_memory, plain, versions
+from galenic.report.tables import file_of, read_table, require_table, write_table
+
+FORMAT = 1
+RECORD = "run.json"
+# What the report takes for an entry that a record lacks.
+_UNSAID: dict[str, Any] = {
+    **dict.fromkeys(("command", "title"), ""),
+    **dict.fromkeys(("fields", "data", "seconds", "versions"), {}),
+    **dict.fromkeys(("inputs", "warnings", "outputs"), ()),
+    **{"galenic": "?", "state": "done", "verb": "run", "seed": None},
+}
+
+
+@dataclass
+class Run:
+    """A run folder, being written or read. Made by ``start`` and ``read``.
+
+    As a context manager it closes itself: ``done`` at the end of the block, ``failed`` with the message when the
+    block raises.
+
+    Parameters
+    ----------
+    folder
+        Where it lies, as the user wrote it.
+    record
+        The content of ``run.json``. A verb may set ``record["data"]`` (pairs, cells, drugs, unit, modalities);
+        the other entries are kept by the methods below.
+
+    Examples
+    --------
+    >>> import pandas as pd, tempfile
+    >>> out = tempfile.mkdtemp()
+    >>> with start(out, verb="predict", command="galenic predict run/ new.h5ad", fields={}) as run:
+    ...     with run.timed("predict"):
+    ...         table = pd.DataFrame({"cell": ["A549"], "drug": ["5"], "prediction": [0.5]})
+    ...     run.write("predictions", table)
+    >>> run.record["state"], run.record["outputs"]
+    ('done', ['predictions.parquet'])
+    >>> read(out).table("predictions")["drug"].tolist()
+    ['5']
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    _claimed: set[str] = field(default_factory=set, repr=False)
+
+    def write(self, name: str, table: pd.DataFrame) -> None:
+        """Write one table of ``TABLES`` as CSV or Parquet, whole or not at all.
+
+        Parameters
+        ----------
+        name
+            One of ``TABLES``.
+        table
+            Its rows; the index is not written.
+
+        Raises
+        ------
+        ValueError
+            If the name is unknown or a column that readers rely on is missing.
+        """
+        path = self.folder / file_of(name)
+        require_table(name, table, f"the table {name!r}")
+        _replace(path, lambda place: write_table(table, place, name))
+        self._claimed.add(path.name)
+        self._save()
+
+    def path(self, name: str) -> Path:
+        """Place of an output that is written elsewhere (``"model"``), recorded as part of this run.
+
+        Parameters
+        ----------
+        name
+            A file or folder directly inside the run folder.
+
+        Returns
+        -------
+        pathlib.Path
+            Where to write it.
+        """
+        self._claimed.add(name)
+        return self.folder / name
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the seconds spent inside the block to ``record["seconds"][name]``."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = self.record["seconds"].get(name, 0.0) + time.perf_counter() - begin
+            self.record["seconds"][name] = round(spent, 3)
+            self._save()
+
+    def note(self, warning: object) -> None:
+        """Keep a warning for the report; the same words are kept once."""
+        if str(warning) not in self.record["warnings"]:
+            self.record["warnings"].append(str(warning))
+            self._save()
+
+    def finish(self) -> None:
+        """Mark the run as done."""
+        self._close("done")
+
+    def fail(self, message: object) -> None:
+        """Mark the run as failed, with the reason that the report will show."""
+        self.record["message"] = str(message)
+        self._close("failed")
+
+    def table(self, name: str, /, **where: str) -> pd.DataFrame | None:
+        """Read a table of ``TABLES``; ``None`` if the run did not write it.
+
+        Parameters
+        ----------
+        name
+            One of ``TABLES``.
+        where
+            Rows to keep: ``model="KDRUG"``. A column that the table lacks is not asked.
+
+        Returns
+        -------
+        pandas.DataFrame or None
+            Ids and names as text, numbers as written.
+
+        Raises
+        ------
+        ValueError
+            If the file cannot be read as the table it claims to be.
+        """
+        path = self.folder / file_of(name)
+        return read_table(path, name, where) if path.is_file() else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.fail(f"{kind.__name__}: {error}")
+        elif self.record["state"] == "running":
+            self.finish()
+
+    def _close(self, state: str) -> None:
+        self.record["state"] = state
+        self.record["finished"] = now()
+        self.record["peak_memory_mb"] = peak_memory()
+        self.record["versions"] = versions()
+        self._save()
+
+    def _save(self) -> None:
+        self.record["outputs"] = sorted(
+            {
+                path.relative_to(self.folder).as_posix()
+                for name in self._claimed
+                for path in files_of(self.folder / name)
+            }
+        )
+        text = json.dumps(plain(self.record), indent=2, ensure_ascii=False) + "\n"
+        _replace(self.folder / RECORD, lambda place: place.write_text(text, encoding="utf-8"))
+
+
+def start(
+    out: str | Path,
+    *,
+    verb: str,
+    command: str,
+    fields: Mapping[str, Any],
+    title: str = "",
+    seed: int | None = None,
+    inputs: Iterable[str | Path] = (),
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Run:
+    """Open a run folder and write its ``run.json`` with state ``running``.
+
+    Parameters
+    ----------
+    out
+        A folder that is absent, empty, or an earlier run.
+    verb
+        What is done: ``"benchmark"``, ``"fit"``, ``"predict"``, ...
+    command
+        The command that repeats the run, as the user would type it.
+    fields
+        What changes the numbers: hyperparameters, splits, ... ``fields["floors"]`` names the models that are floors.
+    title
+        Heading of the report; the verb if empty.
+    seed
+        Seed of the run.
+    inputs
+        Files and folders that are read; their sha256 is recorded, and their paths as given.
+    overwrite
+        Replace an earlier run: the files that it lists as its outputs are deleted, nothing else.
+    resume
+        Go on with an earlier run of the same verb, fields, seed and inputs; what it wrote stays.
+
+    Returns
+    -------
+    Run
+        To be finished by ``finish()`` or by its ``with`` block.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds something else than a run, or a run that may not be replaced, or if the run to resume
+        was a different one.
+    FileNotFoundError
+        If an input does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> run = start(tempfile.mkdtemp(), verb="fit", command="galenic fit kdrug", fields={"n_heads": 8}, seed=0)
+    >>> run.record["state"]
+    'running'
+    """
+    folder = Path(out)
+    earlier = _earlier(folder, overwrite, resume)
+    record: dict[str, Any] = plain({
+        "format": FORMAT,
+        "galenic": __version__,
+        "state": "running",
+        "verb": verb,
+        "command": command,
+        "title": title or verb,
+        "fields": dict(fields),
+        "seed": seed,
+        "inputs": [fingerprint(Path(path)) for path in inputs],
+        "data": {},
+        "started": now(),
+        "seconds": {},
+        "warnings": [],
+        "outputs": [],
+        "versions": versions(),
+    })  # fmt: skip
+    run = Run(folder, record)
+    if earlier and resume:
+        _require_same(earlier, record, folder)
+        record.update({key: earlier[key] for key in ("data", "started", "seconds", "warnings")})
+        run._claimed.update(earlier["outputs"])
+    elif earlier:
+        _delete_outputs(folder, earlier["outputs"])
+    folder.mkdir(parents=True, exist_ok=True)
+    run._save()
+    return run
+
+
+def read(folder: str | Path) -> Run:
+    """Open an existing run folder for reading.
+
+    Parameters
+    ----------
+    folder
+        A folder with a ``run.json``.
+
+    Returns
+    -------
+    Run
+        Its record and, through ``table``, its tables.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no ``run.json``.
+    ValueError
+        If ``run.json`` cannot be read or was written by a newer galenic.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        there = "the folder does not exist" if not path.parent.is_dir() else f"{path.parent} holds no {RECORD}"
+        raise FileNotFoundError(
+            f"a run folder (written by galenic benchmark, fit, predict, ...) should hold {RECORD}; {there}. "
+            "Check the path, or run one of these verbs with --out first."
+        )
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        number = int(record["format"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path} should be the record of a run, in JSON with a 'format' number; it cannot be read "
+            f"({type(error).__name__}: {error}). Restore the file, or repeat the run in another folder."
+        ) from error
+    if number > FORMAT:
+        raise ValueError(
+            f"this galenic reads run folders up to format {FORMAT}; {path} has format {number}, "
+            f"written by galenic {record.get('galenic', '?')}. Upgrade with: pip install -U galenic"
+        )
+    return Run(Path(folder), {**_UNSAID, **record}, set(record.get("outputs", ())))
+
+
+def _earlier(folder: Path, overwrite: bool, resume: bool) -> dict[str, Any] | None:
+    """Record of the run that already lies in the folder, if any; refuses what must not be touched."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out should be a folder; {folder} is a file. Choose another name.")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    if not (folder / RECORD).is_file():
+        names = sorted(path.name for path in folder.iterdir())
+        raise ValueError(
+            f"--out should be a new or empty folder, or an earlier run; {folder} holds {len(names):,} other file(s) "
+            f"(first: {', '.join(repr(name) for name in names[:3])}) and no {RECORD}. "
+            "Choose another folder; galenic deletes nothing that it did not write."
+        )
+    record = read(folder).record
+    if overwrite == resume:
+        raise ValueError(
+            f"--out should be a new folder; {folder} holds an earlier run ({record['verb']}, {record['state']}). "
+            "Choose one: another folder, overwrite (replaces it) or resume (goes on with it)."
+        )
+    return record
+
+
+def _require_same(earlier: dict[str, Any], record: dict[str, Any], folder: Path) -> None:
+    """A resumed run must be the same run, or its tables would mix two experiments."""
+    changed = [key for key in ("verb", "fields", "seed", "inputs") if earlier[key] != record[key]]
+    if "fields" in changed:
+        names = sorted({*earlier["fields"], *record["fields"]})
+        differ = [name for name in names if earlier["fields"].get(name) != record["fields"].get(name)]
+        changed[changed.index("fields")] = f"fields ({', '.join(differ)})"
+    if changed:
+        raise ValueError(
+            f"a resumed run should repeat the earlier one; {folder} differs in {', '.join(changed)}. "
+            "Use the same settings and inputs, or overwrite it, or choose another folder."
+        )
+
+
+def _delete_outputs(folder: Path, names: Iterable[str]) -> None:
+    """Delete the files that an earlier run lists, and the folders that this leaves empty; never outside the folder."""
+    inside = folder.resolve()
+    for path in [folder / name for name in names]:
+        if inside in path.resolve().parents and path.is_file():
+            path.unlink()
+            if path.parent != folder and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write to a sibling and rename, so that a reader sees the old file or the new one, never half of it."""
+    place = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(place)
+        os.replace(place, path)
+    finally:
+        place.unlink(missing_ok=True)

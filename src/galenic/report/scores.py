@@ -1,0 +1,180 @@
+"""The numbers behind the report's claims: mean scores with intervals, best model, best floor, verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from galenic.report.run import Run
+from galenic.report.words import interval, is_lower_better, number
+
+# The first of these that a split has decides which model is best.
+MAIN = ("rmse", "mae", "auroc", "pearson", "spearman")
+
+
+def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Mean score of each model with its 95 % interval over folds.
+
+    Parameters
+    ----------
+    metrics
+        Tidy scores: ``model, split, fold, seed, group, metric, value, n``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``split, model, group, metric, value, low, high, folds``; seeds are averaged inside each fold first, as they
+        share its data. ``low`` and ``high`` are NaN where fewer than two folds have a value.
+
+    Examples
+    --------
+    >>> rows = [("Ridge", "cell", fold, 0, "all", "rmse", 1.0 + fold, 9) for fold in range(3)]
+    >>> scores = pd.DataFrame(rows, columns=["model", "split", "fold", "seed", "group", "metric", "value", "n"])
+    >>> summarise(scores)[["value", "low", "high"]].round(2).values.tolist()
+    [[2.0, -0.48, 4.48]]
+    """
+    keys = ["split", "model", "group", "metric"]
+    by_fold = metrics.groupby([*keys, "fold"], sort=False, as_index=False)["value"].mean()
+    table = by_fold.groupby(keys, sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
+    table = table.rename(columns={"mean": "value", "count": "folds"})
+    half = stdtrit(np.maximum(table["folds"] - 1, 1), 0.975) * table["std"] / np.sqrt(table["folds"].clip(lower=1))
+    return table.assign(low=table["value"] - half, high=table["value"] + half).drop(columns="std")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a split showed: the best model, the best floor and whether the one beats the other.
+
+    ``verdict`` is ``"beats"``, ``"not"`` (the interval covers 0, or the floor is better), or ``"unknown"`` (nothing
+    to compare with, or too few folds for an interval). Model and floor are ``None`` where there is none.
+    """
+
+    split: str
+    metric: str
+    model: str | None
+    floor: str | None
+    model_score: float
+    floor_score: float
+    difference: float
+    low: float
+    high: float
+    verdict: Literal["beats", "not", "unknown"]
+
+
+class Scores:
+    """Scores of a run, read once: ``table`` (see ``summarise``), the floors, ceilings and comparisons.
+
+    Parameters
+    ----------
+    run
+        A run folder with ``metrics.csv``.
+    """
+
+    def __init__(self, run: Run) -> None:
+        metrics = run.table("metrics")
+        if metrics is None:
+            raise FileNotFoundError(
+                f"scores need metrics.csv; {run.folder} has none. Run galenic benchmark, or skip the scores."
+            )
+        self.table = summarise(metrics)
+        self.comparison = run.table("comparison")
+        self.ceilings = run.table("ceilings")
+        self.splits = list(dict.fromkeys(metrics["split"]))
+        self.n_folds = int(metrics["fold"].nunique())
+        self.n_seeds = int(metrics["seed"].nunique())
+        compared = set() if self.comparison is None else set(self.comparison["floor"].dropna())
+        self.floors = set(run.record["fields"].get("floors") or compared)
+
+    def of(self, split: str, metric: str, group: str = "all") -> pd.DataFrame:
+        """Scores of all models by one metric, best first; models without a value stand last."""
+        table = self.table
+        rows = table[(table["split"] == split) & (table["metric"] == metric) & (table["group"] == group)]
+        return rows.sort_values("value", ascending=is_lower_better(metric), na_position="last")
+
+    def main_metric(self, split: str) -> str:
+        """The metric that decides in this split: the first of ``MAIN`` that it has."""
+        there = list(self.table.loc[self.table["split"] == split, "metric"])
+        return next((metric for metric in MAIN if metric in there), there[0])
+
+    def best(self, split: str, *, floor: bool) -> str | None:
+        """The best model that is no floor, or the best floor, by the main metric."""
+        rows = self.of(split, self.main_metric(split)).dropna(subset=["value"])
+        names = [name for name in rows["model"] if (name in self.floors) == floor]
+        return names[0] if names else None
+
+    def ceiling(self, metric: str, group: str) -> float:
+        """Agreement of the data with themselves, NaN where unknown.
+
+        Rows of ``ceilings`` that name a drug average to the ceiling within drugs; rows without one, or with drug
+        ``"all"``, are the ceiling over all pairs. A ``group`` column, where there is one, decides instead.
+        """
+        if self.ceilings is None:
+            return float("nan")
+        rows = self.ceilings[self.ceilings["metric"] == metric]
+        drug = rows["drug"] if "drug" in rows else pd.Series("all", index=rows.index)
+        group_of = rows["group"] if "group" in rows else pd.Series(
+            np.where(drug.isna() | (drug == "all"), "all", "within_drug"), index=rows.index
+        )  # fmt: skip
+        return float(rows.loc[group_of == group, "value"].mean())
+
+    def against_floor(self, split: str, model: str, metric: str, group: str = "all") -> pd.Series | None:
+        """Row of ``comparison`` for a model against the best floor (or the only one it was compared with)."""
+        if self.comparison is None:
+            return None
+        table = self.comparison
+        keys = {"split": split, "model": model, "metric": metric, "group": group}
+        rows = table[np.logical_and.reduce([table[column] == value for column, value in keys.items()])]
+        to_best = rows[rows["floor"] == self.best(split, floor=True)]
+        rows = rows if to_best.empty else to_best
+        return None if rows.empty else rows.iloc[0]
+
+    def outcome(self, split: str, model: str | None = None) -> Outcome:
+        """Compare a model (the best one, if none is named) with the best floor by the main metric."""
+        metric = self.main_metric(split)
+        model = model or self.best(split, floor=False)
+        row = None if model is None else self.against_floor(split, model, metric)
+        floor = self.best(split, floor=True) if row is None else str(row["floor"])
+        value = self.of(split, metric).set_index("model")["value"]
+        difference, low, high = (float("nan"),) * 3 if row is None else (row["difference"], row["low"], row["high"])
+        return Outcome(
+            split, metric, model, floor, value.get(model, np.nan), value.get(floor, np.nan),
+            difference, low, high, judge(low, high, is_lower_better(metric)),
+        )  # fmt: skip
+
+
+def judge(low: float, high: float, lower_is_better: bool) -> Literal["beats", "not", "unknown"]:
+    """Verdict on the interval of a difference, model minus floor.
+
+    >>> judge(-0.06, -0.02, True), judge(-0.06, 0.01, True), judge(0.02, 0.05, True), judge(0.02, 0.05, False)
+    ('beats', 'not', 'not', 'beats')
+    """
+    if np.isnan(low) or np.isnan(high):
+        return "unknown"
+    return "beats" if (high < 0 if lower_is_better else low > 0) else "not"
+
+
+def sentence(outcome: Outcome, what: str, metric: str) -> str:
+    """The outcome in one sentence; ``what`` names the split and ``metric`` the metric in plain words."""
+    if outcome.model is None and outcome.floor is None:
+        return f"On {what} no model has a score."
+    if outcome.model is None:
+        return f"On {what} only floors were run; the best is {outcome.floor} with {metric} {number(outcome.floor_score)}."
+    start = f"On {what} the best model, {outcome.model}, has {metric} {number(outcome.model_score)}"
+    if outcome.floor is None:
+        return f"{start}. No floor was run beside it, so this says little."
+    start += f" against {number(outcome.floor_score)} for its best floor, {outcome.floor}"
+    if outcome.verdict == "unknown":
+        return f"{start}; whether it beats its floor is not known, as there is no interval of the difference."
+    lower = is_lower_better(outcome.metric)
+    is_worse = outcome.low > 0 if lower else outcome.high < 0
+    claim = {
+        (True, False): "it beats its floor",
+        (False, False): "it does not beat its floor, as the interval covers 0",
+        (False, True): "it does not beat its floor: it is worse",
+    }[outcome.verdict == "beats", is_worse]
+    span = interval(outcome.low, outcome.high)
+    return f"{start}; the difference is {number(outcome.difference, signed=True)} {span}: {claim}."

@@ -1,0 +1,76 @@
+"""The tables of a run folder: their names, endings and columns, how they are written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet
+
+# Name of a table: its ending and the columns that whoever reads it may rely on. More columns are welcome.
+TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "metrics": (".csv", ("model", "split", "fold", "seed", "group", "metric", "value", "n")),
+    "comparison": (".csv", ("split", "metric", "group", "model", "floor", "difference", "low", "high")),
+    "scores_by_drug": (".csv", ("model", "split", "drug", "metric", "value", "n")),
+    "ceilings": (".csv", ("metric", "value", "n")),
+    "predictions": (".parquet", ("cell", "drug", "prediction")),
+    "ranking": (".csv", ("cell", "rank", "drug", "prediction")),
+    "biomarkers": (".csv", ("drug", "rank", "gene", "weight")),
+    "truth": (".csv", ("drug", "feature", "found")),
+    "patients": (".csv", ("drug", "cohort", "n", "auroc")),
+    "shift": (".csv", ("measure", "value")),
+    "coverage": (".csv", ("step", "kept", "dropped", "why")),
+}
+# Ids are text even where they look like numbers, and a drug may be called "NA".
+_TEXT = ("cell", "drug", "name", "gene", "feature", "modality", "model", "floor", "split", "group", "metric", "cohort",
+         "tissue", "measure", "between", "step", "why", "examples")  # fmt: skip
+
+
+def require_table(name: str, table: pd.DataFrame, what: str) -> None:
+    """Raise ``ValueError`` unless the table has the columns that readers of ``name`` rely on."""
+    missing = [column for column in TABLES[name][1] if column not in table.columns]
+    if missing:
+        raise ValueError(
+            f"{what} needs the columns {', '.join(TABLES[name][1])}; it lacks {', '.join(missing)} "
+            f"and has {', '.join(str(column) for column in table.columns)}. Rename or add them."
+        )
+
+
+def file_of(name: str) -> str:
+    """File name of a table; ``ValueError`` for a name that is not in ``TABLES``."""
+    if name not in TABLES:
+        raise ValueError(f"a table of a run folder is one of {', '.join(TABLES)}; received {name!r}. Use one of them.")
+    return name + TABLES[name][0]
+
+
+def write_table(table: pd.DataFrame, place: Path, name: str) -> None:
+    """Write the rows of a table as CSV or Parquet, without the index."""
+    if TABLES[name][0] == ".parquet":
+        table.to_parquet(place, index=False)
+    else:
+        table.to_csv(place, index=False)
+
+
+def read_table(path: Path, name: str, where: Mapping[str, str]) -> pd.DataFrame:
+    """Read a table and keep the rows whose columns equal the values of ``where``; columns it lacks are not asked.
+
+    Parquet is filtered while it is read: the predictions of a large benchmark need not fit into memory at once.
+    """
+    try:
+        if path.suffix == ".parquet":
+            known = pyarrow.parquet.read_schema(path).names
+            filters = [(column, "==", value) for column, value in where.items() if column in known]
+            table = pd.read_parquet(path, filters=filters or None)
+        else:
+            text = dict.fromkeys(_TEXT, str)
+            table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+            for column, value in where.items():
+                table = table[table[column] == value] if column in table else table
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{path} should be a {path.suffix[1:]} table; reading it failed ({error}). "
+            "Restore it, or delete it: the report leaves out what is absent."
+        ) from error
+    require_table(name, table, str(path))
+    return table

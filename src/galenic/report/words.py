@@ -1,0 +1,129 @@
+"""The report's words: how numbers are printed and what splits, metrics and terms are called."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+# Name of a split: what is unseen, and the question it answers.
+SPLITS = {
+    "pair": ("unseen pairs", "Cell and drug are both known; this pair was not measured. Can gaps be filled?"),
+    "cell": ("unseen cells", "How will a new cell respond to a drug that other cells were tested with?"),
+    "drug": ("unseen drugs", "How will known cells respond to a new drug, one of a structure never trained on?"),
+    "tissue": ("unseen tissues", "How will cells of a tissue that training never saw respond to a known drug?"),
+}
+# Name of a metric: how it is written, and whether lower is better.
+METRICS = {
+    "rmse": ("RMSE", True),
+    "mae": ("MAE", True),
+    "r2": ("R²", False),
+    "pearson": ("Pearson", False),
+    "spearman": ("Spearman", False),
+    "auroc": ("AUROC", False),
+    "auprc": ("AUPRC", False),
+}
+GROUPS = {
+    "all": "all pairs",
+    "within_drug": "within drug",
+    "within_cell": "within cell",
+    "beyond_floor": "beyond floor",
+}
+UNITS = {"ln_ic50": "ln IC50, µM", "ic50": "IC50, µM", "auc": "area under the curve", "viability": "viability"}
+GLOSSARY = {
+    "Floor": "A simple baseline without any learning from genes: means of drugs, cells or tissues, or a factorisation. "
+    "A model that does not beat its best floor has not shown that it learned from expression.",
+    "Ceiling": "How well the data agree with themselves, from replicates or a second study. No model can be expected "
+    "to score beyond it.",
+    "Fold, seed": "Each fold holds out another part of the data; each seed repeats the fit with other random numbers.",
+    "Within drug": "The metric inside each drug, averaged over drugs: can the model order cells for one drug?",
+    "Within cell": "The metric inside each cell, averaged over cells: can the model order drugs for one cell?",
+    "Beyond floor": "The metric after the drug and cell means are subtracted from both truth and prediction: "
+    "what is left is what the model knows beyond means.",
+    "Interval": "95 %. For a score: Student's t over folds, seeds averaged first. Folds share training data, "
+    "so it is approximate, and rather too narrow than too wide.",
+    "RMSE": "Root of the mean squared error, in the unit of the response. Lower is better.",
+    "Stability": "Share of refits on resampled data in which the gene is among the top genes of the drug.",
+    "q-value": "Expected share of false finds among genes at least as strong (false discovery rate).",
+    "AUROC": "Chance that a patient who responded is ranked above one who did not; 0.5 is a coin.",
+}
+NOTHING = "–"
+
+
+def number(value: object, decimals: int = 3, *, signed: bool = False) -> str:
+    """Number for people: fixed decimals, a true minus sign, an en dash where there is none.
+
+    Parameters
+    ----------
+    value
+        A number, ``None`` or NaN.
+    decimals
+        Digits after the point; where all of them would be 0, one significant digit is shown instead.
+    signed
+        Whether a plus sign is written.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
+    >>> number(1234.5678, 2), number(-0.04, 2), number(0.31, 2, signed=True), number(float("nan")), number(0.00004)
+    ('1,234.57', '−0.04', '+0.31', '–', '4e−05')
+    """
+    if not isinstance(value, Real) or math.isnan(value):
+        return NOTHING
+    text = f"{value:{'+' if signed else ''},.{decimals}f}"
+    if value and not text.strip("+-0.,"):
+        text = f"{value:{'+' if signed else ''}.0e}"
+    return text.replace("-", "−")
+
+
+def count(value: object) -> str:
+    """Whole number with thousands separated; an en dash where there is none.
+
+    >>> count(151234), count(None), count(3.0)
+    ('151,234', '–', '3')
+    """
+    return number(value, 0)
+
+
+def interval(low: object, high: object, decimals: int = 3) -> str:
+    """``[low, high]``, or nothing where either is unknown.
+
+    >>> interval(-0.06, 0.02, 2), interval(float("nan"), 1.0)
+    ('[−0.06, 0.02]', '')
+    """
+    ends = [number(low, decimals), number(high, decimals)]
+    return "" if NOTHING in ends else f"[{', '.join(ends)}]"
+
+
+def p_value(value: object) -> str:
+    """P-value or q-value: three decimals, and ``< 0.001`` below.
+
+    >>> p_value(0.0312), p_value(1e-9), p_value(None)
+    ('0.031', '< 0.001', '–')
+    """
+    return "< 0.001" if isinstance(value, Real) and 0 <= value < 0.001 else number(value)
+
+
+def split_name(split: str) -> str:
+    """Split in plain words: ``"cell"`` is ``"unseen cells"``."""
+    return SPLITS.get(split, (f"split {split!r}", ""))[0]
+
+
+def metric_name(metric: str, group: str = "all", unit: str = "") -> str:
+    """Metric in plain words.
+
+    >>> metric_name("pearson", "within_drug"), metric_name("rmse", unit="ln_ic50")
+    ('Pearson, within drug', 'RMSE (ln IC50, µM)')
+    """
+    name = METRICS.get(metric, (metric, False))[0]
+    if metric in ("rmse", "mae"):
+        return name + (f" ({UNITS.get(unit, unit)})" if unit else "") + ("" if group == "all" else f", {GROUPS.get(group, group)}")
+    return f"{name}, {GROUPS.get(group, group)}"
+
+
+def is_lower_better(metric: str) -> bool:
+    """Whether less of the metric is better; only errors are so."""
+    return METRICS.get(metric, (metric, False))[1]

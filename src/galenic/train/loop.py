@@ -1,0 +1,247 @@
+"""The training loop: sum named terms, keep the best weights, stop early, resume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from galenic.train import checkpoint as disk
+from galenic.train.bar import progress_bar
+from galenic.train.devices import Local, reseed, seeded
+from galenic.train.terms import Step, Sums
+from galenic.train.training import Training, rate
+
+OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+@dataclass
+class _State:
+    """What a run has come to, beside the network and the optimiser."""
+
+    epoch: int = 0
+    best: float = math.inf
+    stale: int = 0
+    scale: float = 1.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+def train(
+    net: nn.Module,
+    batches: Any,
+    step: Step,
+    training: Training,
+    *,
+    valid: Any = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    fabric: Any = None,
+    progress: bool = False,
+    checkpoint: str | Path | None = None,
+) -> pd.DataFrame:
+    """Train a network in place; it ends with its best weights, in evaluation mode, on the device it was trained on.
+
+    Parameters
+    ----------
+    net
+        The network; only parameters with ``requires_grad`` are changed.
+    batches
+        Training batches: :class:`Batches`, :class:`PairBatches`, anything with their ``epoch`` method and a length, or a list
+        or ``DataLoader``.
+    step
+        ``step(net, batch, progress)`` returns named scalar terms, already weighted, that are summed and made small.
+        ``progress`` is the share of all steps done, from 0 to below 1, and 1 on validation rows. It should call ``net(...)``
+        itself, once, so that several devices can be used.
+    training
+        Learning rate, epochs, patience and so on.
+    valid
+        Validation batches, like ``batches``. They are scored in evaluation mode, without gradients, at progress 1 and with
+        the same random numbers each epoch, so epochs are comparable.
+    seed
+        Of the order of the rows and of what is random in the network. The caller's random state is left alone.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ...; without effect if ``fabric`` is given.
+    fabric
+        A launched ``lightning.Fabric``, to train on several devices or in another precision.
+    progress
+        Show a progress bar on the standard error.
+    checkpoint
+        File to resume from if it is there, written after each epoch and removed at the end. A resumed run ends like an
+        uninterrupted one.
+
+    Returns
+    -------
+    DataFrame
+        One row an epoch: ``epoch`` (from 1), ``seconds``, ``lr`` (of the last step), ``train_total``, ``train_<term>``, ...,
+        ``valid_total``, ``valid_<term>``, ... (means over rows), ``best`` (true in the row of the weights that were kept).
+
+    Raises
+    ------
+    FloatingPointError
+        If a term or a weight is no longer finite.
+    ValueError
+        If nothing can be trained, a term is not a scalar, ``training.monitor`` is not a term, or the checkpoint belongs to
+        another run.
+
+    Examples
+    --------
+    >>> from galenic.train import Batches, Training
+    >>> with seeded(0):
+    ...     net, x = nn.Linear(3, 1), torch.randn(64, 3)
+    >>> def step(net, batch, progress):
+    ...     return {"error": (net(batch["x"]) - batch["x"].sum(1, keepdim=True)).square().mean()}
+    >>> history = train(net, Batches(x, batch_size=16), step, Training(lr=0.05, max_epochs=50), device="cpu")
+    >>> bool(history["train_total"].min() < 0.01)
+    True
+    """
+    fabric = Local(device) if fabric is None else fabric
+    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    n_steps = _n_steps(batches, fabric.world_size)
+    if not parameters or not n_steps:
+        raise ValueError(
+            f"training needs batches and trainable parameters; received {n_steps} batches and {len(parameters)} "
+            "trainable tensors. Check the rows and requires_grad."
+        )
+    inner = OPTIMIZERS[training.optimizer](parameters, lr=training.lr, weight_decay=training.weight_decay)
+    outer, optimizer = fabric.setup(net, inner)
+    path = Path(checkpoint) if checkpoint is not None else None
+    settings = {"training": asdict(training), "seed": seed, "batches": n_steps, "validation": valid is not None}
+    settings["network"] = {name: list(tensor.shape) for name, tensor in net.state_dict().items()}
+    state = _resume(path, settings, net, inner, fabric) if path else _State()
+    # Every epoch has its own random numbers, so none need to be stored to resume.
+    show = progress_bar(progress and fabric.is_global_zero, training.max_epochs * n_steps, state.epoch * n_steps)
+    with seeded(seed, fabric.device), show as advance:
+        while state.epoch < training.max_epochs and not 0 < training.patience <= state.stale:
+            started = perf_counter()
+            reseed(fabric.device, seed, state.epoch, fabric.global_rank)
+            trained = _fit(outer, inner, optimizer, batches, step, training, state, seed, fabric, n_steps, advance)
+            row = {f"train_{name}": value for name, value in trained.items()}
+            watched, lr = trained, inner.param_groups[0]["lr"]
+            if valid is not None:
+                reseed(fabric.device, seed)
+                watched = _score(outer, valid, step, state.epoch, seed, fabric)
+                row |= {f"valid_{name}": value for name, value in watched.items()}
+            state.history.append({"epoch": state.epoch + 1, "seconds": perf_counter() - started, "lr": lr, **row})
+            _judge(state, watched, training, net)
+            if path and fabric.is_global_zero:
+                content = vars(state) | {"settings": settings, "net": _kept(net), "optimizer": inner.state_dict()}
+                disk.write(path, content)
+    inner.zero_grad()
+    if state.weights:
+        net.load_state_dict(state.weights, strict=False)
+    net.eval()
+    if path and fabric.is_global_zero:
+        path.unlink(missing_ok=True)
+    kept = state.epoch - (state.stale if state.weights else 0)
+    history = pd.DataFrame(state.history)
+    return history.assign(best=history["epoch"] == kept)
+
+
+def _fit(
+    net: nn.Module,
+    inner: torch.optim.Optimizer,
+    optimizer: Any,
+    batches: Any,
+    step: Step,
+    training: Training,
+    state: _State,
+    seed: int,
+    fabric: Any,
+    n_steps: int,
+    advance: Callable[[str], None],
+) -> dict[str, float]:
+    """One pass over the training rows; ``inner`` is the optimiser, ``optimizer`` is it as the fabric wraps it."""
+    net.train()
+    sums, all_steps = Sums(), training.max_epochs * n_steps
+    ranks = {"rank": fabric.global_rank, "world_size": fabric.world_size}
+    for number, batch in enumerate(_stream(batches, state.epoch, seed, fabric, **ranks)):
+        done = state.epoch * n_steps + number
+        for group in inner.param_groups:
+            group["lr"] = rate(training, (done + 1) / all_steps, state.scale)
+        batch = fabric.to_device(batch)
+        terms = step(net, batch, done / all_steps)
+        where = f"epoch {state.epoch + 1}, batch {number + 1}"
+        total = sums.add(terms, batch, where)
+        inner.zero_grad()
+        fabric.backward(sum(terms.values()))
+        if training.clip:
+            fabric.clip_gradients(net, optimizer, max_norm=training.clip, error_if_nonfinite=False)
+        optimizer.step()
+        advance(f"{where}: {total:.4g}")
+    broken = [name for name, tensor in net.named_parameters() if not bool(tensor.isfinite().all())]
+    if broken:
+        raise FloatingPointError(
+            f"weights should be finite; after epoch {state.epoch + 1} {len(broken)} tensors are not (first: {broken[0]!r}). "
+            "Lower training.lr or set training.clip."
+        )
+    return sums.means(fabric)
+
+
+@torch.no_grad()
+def _score(net: nn.Module, valid: Any, step: Step, epoch: int, seed: int, fabric: Any) -> dict[str, float]:
+    """Terms on the validation rows. Every process scores them all, so that all stop at the same epoch."""
+    net.eval()
+    sums = Sums()
+    for number, batch in enumerate(_stream(valid, 0, seed, fabric)):
+        batch = fabric.to_device(batch)
+        sums.add(step(net, batch, 1.0), batch, f"validation after epoch {epoch + 1}, batch {number + 1}")
+    if not sums.n_rows:
+        raise ValueError("valid should give batches; it gave none. Check the rows, or pass valid=None.")
+    return sums.means(fabric)
+
+
+def _judge(state: _State, watched: dict[str, float], training: Training, net: nn.Module) -> None:
+    """Count the epoch, and keep the weights if it is the best."""
+    state.epoch += 1
+    if training.monitor == "none":
+        return
+    if training.monitor not in watched:
+        raise ValueError(
+            f"training.monitor should be one of {', '.join(map(repr, watched))} or 'none'; "
+            f"received {training.monitor!r}. Name a term that the step returns."
+        )
+    value = watched[training.monitor]
+    if value < state.best - training.min_delta:
+        state.best, state.stale, state.weights = value, 0, {k: v.clone() for k, v in _kept(net).items()}
+        return
+    state.stale += 1
+    if training.schedule == "plateau" and state.stale % max(1, training.patience // 2) == 0:
+        state.scale *= 0.1
+
+
+def _kept(net: nn.Module) -> dict[str, Tensor]:
+    """Weights that learn, and buffers; frozen weights (perhaps of a large encoder) need no copy."""
+    frozen = {name for name, parameter in net.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in net.state_dict().items() if name not in frozen}
+
+
+def _resume(path: Path, settings: dict[str, Any], net: nn.Module, inner: torch.optim.Optimizer, fabric: Any) -> _State:
+    saved = fabric.broadcast(disk.read(path, settings) if fabric.is_global_zero else None)
+    if saved is None:
+        return _State()
+    net.load_state_dict(saved["net"], strict=False)
+    inner.load_state_dict(saved["optimizer"])
+    return _State(**{name: saved[name] for name in vars(_State())})
+
+
+def _n_steps(batches: Any, world_size: int) -> int:
+    """Steps of an epoch of one process."""
+    if not hasattr(batches, "__len__"):
+        raise ValueError(
+            f"batches should have a length and be repeatable; received {type(batches).__name__}. Pass Batches, a list or a DataLoader."
+        )
+    return -(-len(batches) // world_size) if hasattr(batches, "epoch") else len(batches)
+
+
+def _stream(batches: Any, epoch: int, seed: int, fabric: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+    if hasattr(batches, "epoch"):
+        return batches.epoch(epoch, seed=seed, device=fabric.device, rank=rank, world_size=world_size)
+    return iter(batches)
