@@ -25,6 +25,7 @@ _NAMES = {
     "with_params": "galenic.models.fields",
     **{name: place for name, (place, _) in MODELS.items()},
 }
+_NAMES["rank"] = "galenic.models.ranking"
 __all__ = ["__version__", *sorted(_NAMES)]
 
 

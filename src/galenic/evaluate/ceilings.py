@@ -8,8 +8,6 @@ import pandas as pd
 from galenic.evaluate.checks import finite, first, labels, require_columns
 from galenic.evaluate.metrics import grouped
 
-COLUMNS = ["between", "drug", "metric", "value", "n"]
-
 
 def ceiling(
     table: pd.DataFrame,
@@ -109,9 +107,9 @@ def agreement(
     both = sides[0].merge(sides[1], on=list(on), suffixes=("_first", "_second"))
     if both.empty:
         raise ValueError(
-            f"two studies should share (cell, drug) pairs; {names[0]} has {len(sides[0]):,} (drugs {first(a[on[1]].unique())}; "
-            f"cells {first(a[on[0]].unique())}), {names[1]} has {len(sides[1]):,} (drugs {first(b[on[1]].unique())}; "
-            f"cells {first(b[on[0]].unique())}), none in common. Bring both to the same ids."
+            f"two studies should share (cell, drug) pairs; {names[0]} has {len(sides[0]):,} "
+            f"(first: {_example(a, on)}), {names[1]} has {len(sides[1]):,} (first: {_example(b, on)}), none in common. "
+            "Bring both to the same ids."
         )
     return _agreement(both, [on[1]], f"{names[0]} and {names[1]}", minimum)
 
@@ -127,20 +125,21 @@ def summary(ceilings: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row for each ``between`` and ``metric``: ``agreement`` (mean over compounds, each first averaged over its pairs of
-        screens), ``ceiling`` = its square root (NaN if negative) and ``n`` compounds where it is defined.
+        A row for each ``between`` and ``metric``: ``agreement`` (mean over compounds, each first averaged over its
+        pairs of screens), ``ceiling`` = its square root (NaN if negative) and ``n`` compounds where it is defined.
 
     Notes
     -----
-    Two measurements of one truth, with independent errors of equal size, correlate r = (variance of the truth) / (variance
-    of a measurement). A predictor that knows the truth correlates with *one* measurement sqrt(r), more than r, as only
-    one of the two is noisy (the classical correction for attenuation; Spearman, Am. J. Psychol. 1904). Screens that
-    differ in assay or site do not measure quite the same truth; a model can learn the habits of one study, so agreement
-    *between* studies bounds what carries over to another study.
+    Two measurements of one truth, with independent errors of equal size, correlate r = (variance of the truth) /
+    (variance of a measurement). A predictor that knows the truth correlates with *one* measurement sqrt(r), more than
+    r, as only one of the two is noisy (the classical correction for attenuation; Spearman, Am. J. Psychol. 1904).
+    Screens that differ in assay or site do not measure quite the same truth: a model can learn the habits of one
+    study, so agreement *between* studies bounds what carries over to another study, not the score within one.
 
     Examples
     --------
-    >>> table = pd.DataFrame({"between": "repeated screens", "drug": ["x", "y"], "metric": "pearson", "value": [0.5, 0.48]})
+    >>> table = pd.DataFrame({"between": "repeated screens", "drug": ["x", "y"], "metric": "pearson"})
+    >>> table["value"] = [0.50, 0.48]
     >>> summary(table)
                 between   metric  agreement  ceiling  n
     0  repeated screens  pearson       0.49      0.7  2
@@ -154,16 +153,20 @@ def summary(ceilings: pd.DataFrame) -> pd.DataFrame:
 
 def _averaged(table: pd.DataFrame, keys: list[str], truth: str) -> pd.DataFrame:
     """One mean response for each combination of ``keys``, as text."""
-    named = {key: labels(table, key, "agreement of measurements") for key in keys}
-    values = finite(table, truth, "agreement of measurements")
-    named = pd.DataFrame(named).reset_index(drop=True).assign(value=values)
-    return named.groupby(keys, as_index=False)["value"].mean()
+    columns = {key: labels(table, key, "agreement of measurements").to_numpy() for key in keys}
+    measured = pd.DataFrame({**columns, "value": finite(table, truth, "agreement of measurements")})
+    return measured.groupby(keys)["value"].mean().reset_index()
+
+
+def _example(table: pd.DataFrame, on: tuple[str, str]) -> str:
+    return first(table[list(on)].astype(str).agg(" + ".join, axis=1), 2) if len(table) else "none"
 
 
 def _agreement(both: pd.DataFrame, keys: list[str], between: str, minimum: int) -> pd.DataFrame:
     groups = both.groupby(keys)
     table = groups.size().rename("n").reset_index()
-    values = grouped("pearson", both["value_first"], both["value_second"], groups.ngroup(), len(table))
+    first_values, second_values = both["value_first"].to_numpy(), both["value_second"].to_numpy()
+    values = grouped("pearson", first_values, second_values, groups.ngroup().to_numpy(), len(table))
     compound, *screens = keys
     result = pd.DataFrame(
         {
@@ -174,4 +177,4 @@ def _agreement(both: pd.DataFrame, keys: list[str], between: str, minimum: int) 
             "n": table["n"],
         }
     )
-    return result.assign(screens=table[screens].agg(" and ".join, axis=1)) if screens else result
+    return result.assign(screens=table[screens[0]] + " and " + table[screens[1]]) if screens else result

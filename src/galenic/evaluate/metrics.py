@@ -241,7 +241,7 @@ def _r2(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: 
 
 def _pearson(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
     (truth, truth_squares), (prediction, squares) = (_spread(values, codes, n_groups) for values in (truth, prediction))
-    values = np.bincount(codes, truth * prediction, n_groups) / np.sqrt(truth_squares) / np.sqrt(squares)
+    values = np.bincount(codes, truth * prediction, n_groups) / np.sqrt(truth_squares * squares)
     values[np.bincount(codes, minlength=n_groups) < 3] = np.nan
     return np.clip(values, -1, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ def responders(
 ) -> pd.DataFrame:
     """Test, for each drug, whether predicted responses are lower (more sensitive) in patients who responded.
 
-    Response rates and expression both differ between cohorts (temozolomide is given for glioma), so patients are compared
-    within their cohort only.
+    Response rates and expression both differ between cohorts (temozolomide is given for glioma), so patients are
+    compared within their cohort only.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ def responders(
     Returns
     -------
     pandas.DataFrame
-        For each drug a row for every cohort and a row ``"all"`` that combines the cohorts with at least 3 patients of each
-        class; a cohort with fewer, or a drug without such a cohort, has NaN and its ``n``.
+        For each drug a row for every cohort and a row ``"all"`` that combines the cohorts with at least 3 patients of
+        each class; a cohort with fewer, or a drug without such a cohort, has NaN and its ``n``.
 
         - ``n, responders``: patients, and responders among them (in ``"all"``: of the cohorts combined).
         - ``auroc, auroc_low, auroc_high``: share of (responder, non-responder) pairs of one cohort in which the
@@ -106,7 +107,7 @@ def responders(
 
 
 def stratified_rank_test(label: np.ndarray, prediction: np.ndarray, cohort: np.ndarray) -> float:
-    """One-sided p-value of the van Elteren test: predictions are lower where the label is 1, comparing within cohorts only.
+    """One-sided p-value of the van Elteren test: predictions are lower where the label is 1, within cohorts.
 
     Parameters
     ----------
@@ -163,13 +164,7 @@ def _test(patients: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[str, Any]
         return {**row, "base_rate": label.mean() if len(label) else np.nan}
     row["base_rate"] = float(np.average(ones / n, weights=ones))
     for metric, weights in (("auroc", ones * (n - ones)), ("auprc", ones)):
-        share = weights / weights.sum()
-
-        def combined(label: np.ndarray, score: np.ndarray, codes: np.ndarray) -> np.ndarray:
-            within = codes + len(share) * np.arange(len(codes))[:, None]  # noqa: B023
-            values = grouped(metric, label, score, within, len(codes) * len(share))  # noqa: B023
-            return values.reshape(len(codes), len(share)) @ share  # noqa: B023
-
+        combined = partial(_combined, metric, weights / weights.sum())
         row[metric] = float(combined(label[None], score[None], codes[None])[0])
         row[f"{metric}_low"], row[f"{metric}_high"] = bootstrap_interval(
             combined, label, score, codes, n=n_bootstrap, seed=seed, strata=2 * codes + label, vectorised=True
@@ -179,3 +174,10 @@ def _test(patients: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[str, Any]
     else:
         row["p_value"] = stratified_rank_test(label, -score, codes)
     return row
+
+
+def _combined(metric: str, share: np.ndarray, label: np.ndarray, score: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Weighted mean over cohorts of a metric, for many resamples ``(n_resamples, n_patients)`` at once."""
+    n_resamples, n_cohorts = len(label), len(share)
+    within = codes + n_cohorts * np.arange(n_resamples)[:, None]
+    return grouped(metric, label, score, within, n_resamples * n_cohorts).reshape(n_resamples, n_cohorts) @ share

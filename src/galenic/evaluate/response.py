@@ -51,7 +51,8 @@ def response(
 
     Examples
     --------
-    >>> table = pd.DataFrame({"drug": list("xxxyyy"), "response": [1.0, 2, 3, 7, 8, 9], "prediction": [1.0, 2, 3, 9, 8, 7]})
+    >>> table = pd.DataFrame({"drug": list("xxxyyy"), "response": [1.0, 2.0, 3.0, 7.0, 8.0, 9.0]})
+    >>> table["prediction"] = [1.0, 2.0, 3.0, 9.0, 8.0, 7.0]
     >>> response(table, within="drug", metrics=["pearson"])
       group   metric  value  n
     0     x  pearson    1.0  3
@@ -59,7 +60,7 @@ def response(
     """
     truths, predictions = _numbers(table, truth, prediction)
     if within is None:
-        codes, names = np.zeros(len(table), dtype=np.intp), ["all"]
+        codes, names = np.zeros(len(table), dtype=np.intp), pd.Index(["all"])
     else:
         codes, names = _groups(table, within)
     for metric in metrics:
@@ -100,10 +101,10 @@ def overview(
         ``group, metric, value, n``. Groups:
 
         - ``all``: the metric over all ``n`` rows.
-        - ``within_drug``, ``within_cell``: the mean of the metric over the ``n`` drugs (cells) that have at least 10 rows and
-          where it is defined.
+        - ``within_drug``, ``within_cell``: the mean of the metric over the ``n`` drugs (cells) that have at least 10
+          rows and where it is defined.
         - ``beyond_floor``: pearson and spearman of truth - floor with prediction - floor, and
-          r2 = 1 - SSE / SSE of the floor, which is 0 for the floor itself. The floor's own correlations are undefined (NaN).
+          r2 = 1 - SSE / SSE of the floor, which is 0 for the floor itself, whose correlations are undefined (NaN).
 
     Raises
     ------
@@ -143,7 +144,7 @@ def normalised(ln_ic50: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> normalised(0.0)
+    >>> float(normalised(0.0))
     0.5
     """
     return expit(0.1 * np.asarray(ln_ic50, dtype=np.float64))
@@ -154,7 +155,7 @@ def denormalised(values: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> denormalised(0.5)
+    >>> float(denormalised(0.5))
     0.0
     """
     return 10 * logit(np.asarray(values, dtype=np.float64))

@@ -45,7 +45,7 @@ def domain_shift(
     n_neighbours
         Nearest reference cells that a distance is averaged over.
     max_cells
-        Larger sides are subsampled to this many cells, which bounds memory at a few times ``(2 * max_cells)^2`` numbers.
+        Larger sides are subsampled to this many cells: memory stays below a few times ``(2 * max_cells)^2`` numbers.
 
     Returns
     -------
@@ -56,8 +56,8 @@ def domain_shift(
           0.5 = indistinguishable, 1 = no overlap. 95 % bootstrap interval over cells.
         - ``mmd2``: squared maximum mean discrepancy, unbiased (about 0, also below, for equal distributions), with the
           p-value of a permutation test. It has no interval.
-        - ``outside_share``: share of target cells farther from their nearest reference cells than 99 % of reference cells
-          are; 0.01 is expected without shift. 95 % Clopper-Pearson interval.
+        - ``outside_share``: share of target cells farther from their nearest reference cells than 99 % of reference
+          cells are; about 0.01 is expected without shift. 95 % Clopper-Pearson interval.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def domain_shift(
     -----
     Classifier two-sample test: Lopez-Paz and Oquab, ICLR 2017. Features are standardised on training folds, and the
     penalty grows with their number (C = 1 / n_features), so that more genes do not mean less regularisation.
-    Kernel test: Gretton et al., JMLR 2012, equation 3, Gaussian kernel ``exp(-d^2 / (2 s^2))`` with s the median distance
-    of pooled standardised cells.
+    Kernel test: Gretton et al., JMLR 2012, equation 3, Gaussian kernel ``exp(-d^2 / (2 s^2))`` with s the median
+    distance of pooled standardised cells.
 
     Examples
     --------
@@ -105,8 +105,9 @@ def _checked(reference: Matrix, target: Matrix, fewest: int) -> tuple[np.ndarray
     for name, side in zip(("reference", "target"), sides, strict=True):
         if side.ndim != 2 or side.shape[1] != sides[0].shape[-1] or len(side) < fewest:
             raise ValueError(
-                f"reference and target should be (n_cells, n_features) of the same features with at least {fewest} cells; "
-                f"{name} is {side.shape}, reference {sides[0].shape}. Align the genes, or lower n_folds and n_neighbours."
+                f"reference and target should be (n_cells, n_features) of the same features with at least {fewest} "
+                f"cells; {name} is {side.shape}, reference {sides[0].shape}. "
+                "Align the genes, or lower n_folds and n_neighbours."
             )
         if not np.isfinite(side).all():
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Splits that match the question: unseen pairs, cells, drugs, tissues, or anything a column names; and leakage checks."""
+"""Splits that match the question (unseen pairs, cells, drugs, tissues, anything a column names) and leakage checks."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ def split(
     table
         One row a measurement.
     by
-        What is unseen at test. ``"cell"``, ``"tissue"`` or any column; ``"structure"`` for unseen drugs (one compound may
-        stand under several drug ids); several columns for their combinations. ``None``: random pairs; measurements of one
-        (cell, compound) pair stay together, where compound is ``structure`` if the table has it, else ``drug``. A table
-        without ``cell`` and ``drug`` is split by rows.
+        What is unseen at test. ``"cell"``, ``"tissue"`` or any column; ``"structure"`` for unseen drugs (one compound
+        may stand under several drug ids; a drug without a structure is a group of its own); several columns for their
+        combinations. ``None``: random pairs; measurements of one (cell, compound) pair stay together, where compound
+        is ``structure`` if the table has it, else ``drug``. A table without ``cell`` and ``drug`` is split by rows.
     n_folds
         Number of folds, at least 2.
     seed
         Which of the many divisions.
     each_unseen
-        With several columns: every part of a test row is unseen (new cell *and* new drug). Each column is divided by itself;
-        a fold tests the rows whose parts all lie in it, and trains on the rows that have no part in it. Rows
-        with some parts in and some out are left out of that fold.
+        With several columns: every part of a test row is unseen (new cell *and* new drug). Each column is divided by
+        itself; a fold tests the rows whose parts all lie in it, and trains on the rows that have no part in it. Rows
+        with some parts in and some out are left out of that fold, so only about 1 / n_folds of the rows are ever
+        tested.
     keep
-        Mask of rows that always train, ``(n_rows,)`` bool, such as vehicle controls. They are not counted as leaks here.
+        Mask of rows that always train, ``(n_rows,)`` bool, such as vehicle controls, whatever they share with test.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def split(
     --------
     >>> table = pd.DataFrame({"cell": ["A", "A", "B", "B"], "drug": ["x", "y", "x", "y"]})
     >>> [fold.test.tolist() for fold in split(table, by="cell", n_folds=2)]
-    [[2, 3], [0, 1]]
+    [[0, 1], [2, 3]]
     """
     if n_folds < 2:
         raise ValueError(f"n_folds should be at least 2; received {n_folds}. Use holdout() for a single division.")
@@ -207,8 +208,8 @@ def leaks(table: pd.DataFrame, fold: Fold, columns: Sequence[str | Sequence[str]
 def require_disjoint(table: pd.DataFrame, fold: Fold, by: By = None) -> None:
     """Raise ``ValueError`` if train and test of a fold share a row or a value of ``by``.
 
-    A split that is blind to drugs *by id* passes for ``"drug"`` and fails for ``"structure"`` when a compound stands under
-    two ids.
+    A split that is blind to drugs *by id* passes for ``"drug"`` and fails for ``"structure"`` when a compound stands
+    under two ids.
 
     Parameters
     ----------
@@ -268,7 +269,9 @@ def _codes(table: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray, pd.Seri
         part_codes, part_names = pd.factorize(part, sort=True)
         codes = pd.factorize(codes * max(len(part_names), 1) + part_codes, sort=True)[0]
     rows = np.unique(codes, return_index=True)[1]
-    names = parts[0].iloc[rows].str.cat([part.iloc[rows] for part in parts[1:]], sep=" + ")
+    names = parts[0].iloc[rows]
+    for part in parts[1:]:
+        names = names + " + " + part.iloc[rows]
     return codes, names.reset_index(drop=True)
 
 
@@ -315,8 +318,9 @@ def _require_filled(folds: list[Fold], by: By, n_rows: int) -> None:
     for number, fold in enumerate(folds):
         if not len(fold.train) or not len(fold.test):
             raise ValueError(
-                f"every fold by {_name(_columns(by))} needs rows to train on and to test; fold {number} of {len(folds)} has "
-                f"{len(fold.train):,} and {len(fold.test):,} of {n_rows:,}. Use fewer folds or columns that cross."
+                f"every fold by {_name(_columns(by))} needs rows to train on and to test; fold {number} of "
+                f"{len(folds)} has {len(fold.train):,} and {len(fold.test):,} of {n_rows:,}. "
+                "Use fewer folds or columns that cross."
             )
 
 
@@ -328,7 +332,7 @@ def _warn_of_repeated_structures(table: pd.DataFrame, columns: list[str], folds:
     if len(shared):
         drugs = table["drug"][np.isin(codes, shared)].unique()
         warnings.warn(
-            f"{len(shared):,} structures stand under several drug ids ({first(drugs)}) and lie in train and test of a fold: "
-            "those drugs are not unseen. Split by 'structure'.",
+            f"{len(shared):,} structures stand under several drug ids ({first(drugs)}) and lie in train and test of a "
+            "fold: those drugs are not unseen. Split by 'structure'.",
             stacklevel=3,
         )

@@ -52,8 +52,8 @@ def paired(
     metric, group, split
         Which scores; ``split`` may stay out where the table holds one split.
     test_share
-        Share of the rows that a fold tests. By default 1 / number of folds, right for cross-validation; must be given for
-        a single repeated holdout.
+        Test rows of a fold over its train and test rows. By default 1 / number of folds, right for cross-validation;
+        must be given for a repeated holdout.
     level
         Level of the interval.
 
@@ -61,9 +61,9 @@ def paired(
     -------
     dict
         ``split, metric, group, model, floor``; ``difference`` = mean of model minus floor; ``low, high`` its interval;
-        ``p_value`` (two-sided); ``n`` = folds x seeds where both are defined; ``wins`` = in how many the model is better;
-        ``better`` = the interval lies wholly on the good side of 0 (for ``rmse``, below it). With fewer than two
-        differences interval and p-value are NaN.
+        ``p_value`` (two-sided); ``n`` = folds x seeds where both are defined; ``wins`` = in how many the model is
+        better; ``better`` = the interval lies wholly on the good side of 0 (for ``rmse``, below it). With fewer than
+        two differences interval and p-value are NaN.
 
     Raises
     ------
@@ -72,18 +72,20 @@ def paired(
 
     Notes
     -----
-    The corrected resampled t-test of Nadeau and Bengio (Machine Learning 2003, 52:239). Folds are not independent: any two
-    share most of their training rows, so the plain t-test finds differences in noise. The variance of the mean
+    The corrected resampled t-test of Nadeau and Bengio (Machine Learning 2003, 52:239). Folds are not independent: any
+    two share most of their training rows, so the plain t-test finds differences in noise. The variance of the mean
     difference is taken as ``(1 / J + n_test / n_train) * s^2`` instead of ``s^2 / J``, for J differences with sample
-    variance s^2; the second term does not shrink with more seeds, because these reuse the same data. J - 1 degrees of freedom.
+    variance s^2, and J - 1 degrees of freedom. The second term does not shrink with more seeds, because these reuse
+    the same data.
 
     Examples
     --------
-    >>> scores = pd.DataFrame({"model": ["net"] * 5 + ["mean"] * 5, "fold": [0, 1, 2, 3, 4] * 2, "seed": 0, "group": "all",
-    ...                        "metric": "pearson", "value": [0.5, 0.6, 0.5, 0.6, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4]})
+    >>> scores = pd.DataFrame({"model": ["net"] * 5 + ["mean"] * 5, "fold": [0, 1, 2, 3, 4] * 2, "seed": 0,
+    ...                        "group": "all", "metric": "pearson",
+    ...                        "value": [0.5, 0.6, 0.5, 0.6, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4]})
     >>> row = paired(scores, "net", "mean", metric="pearson")
     >>> round(row["difference"], 2), round(row["p_value"], 3), row["wins"], row["better"]
-    (0.14, 0.014, 5, True)
+    (0.14, 0.019, 5, True)
     """
     require_columns(scores, SCORES, "a comparison: the score table")
     require_metric(metric)
@@ -140,16 +142,14 @@ def compare(
     """
     require_columns(scores, SCORES, "a comparison: the score table")
     floors = [floor] if isinstance(floor, str) else list(floor)
-    if "split" not in scores.columns:
-        scores = scores.assign(split=None)
+    keys = [key for key in ("split", "metric", "group") if key in scores.columns]
     rows = []
-    for (split, metric, group), some in scores.groupby(["split", "metric", "group"], sort=False, dropna=False):
-        label = None if pd.isna(split) else split
+    for names, some in scores.groupby(keys, sort=False):
+        metric, group = map(str, names[-2:])
         chosen = best_floor(some, floors, metric, group)
         for model in some["model"].unique():
             if model not in floors:
-                row = paired(some, model, chosen, metric=metric, group=group, test_share=test_share, level=level)
-                rows.append({**row, "split": label})
+                rows.append(paired(some, model, chosen, metric=metric, group=group, test_share=test_share, level=level))
     return pd.DataFrame(rows, columns=COMPARISON)
 
 
@@ -193,7 +193,7 @@ def best_floor(
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's adjusted p-values: below alpha for none but false nulls, with probability 1 - alpha, whatever the dependence.
+    """Holm's adjusted p-values: with probability 1 - alpha no true null falls below alpha, whatever the dependence.
 
     NaN stays NaN and is not counted as a test.
 
@@ -339,7 +339,7 @@ def _matched(scores: pd.DataFrame, model: str, floor: str) -> tuple[pd.Series, p
     return ours, theirs
 
 
-def _test_to_train(runs: pd.MultiIndex, test_share: float | None) -> float:
+def _test_to_train(runs: pd.Index, test_share: float | None) -> float:
     """Number of test rows over number of training rows."""
     n_folds = runs.to_frame(index=False).groupby("seed", dropna=False)["fold"].nunique().max()
     if test_share is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
 }
 NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
-CHUNK = 2**16  # rows read at once while fitting
+CHUNK = 2**18  # values read at once while fitting: a piece that stays in the processor's cache
 
 
 class MLP(nn.Sequential):
@@ -61,11 +62,11 @@ class MLP(nn.Sequential):
             )
         if activation not in ACTIVATIONS or norm not in (None, *NORMS) or not 0 <= dropout < 1:
             raise ValueError(
-                f"activation should be one of {tuple(ACTIVATIONS)}, norm None or one of {tuple(NORMS)}, dropout in [0, 1); "
-                f"received {activation!r}, {norm!r} and {dropout!r}. Choose among these."
+                f"activation should be one of {tuple(ACTIVATIONS)}, norm None or one of {tuple(NORMS)}, "
+                f"dropout in [0, 1); received {activation!r}, {norm!r} and {dropout!r}. Choose among these."
             )
         layers: list[nn.Module] = []
-        for width, after in zip(widths[:-2], widths[1:-1], strict=True):
+        for width, after in pairwise(widths[:-1]):
             layers += [nn.Linear(width, after)]
             layers += [NORMS[norm](after)] if norm else []
             layers += [ACTIVATIONS[activation]()]
@@ -102,7 +103,7 @@ class Standardize(nn.Module):
     def fit(self, values: Any) -> Self:
         """Learn from the rows of a matrix ``(n_rows, n_features)``: array, memory map, h5py dataset or sparse.
 
-        It is read in pieces of rows. The standard deviation is that of the population (divided by the number of values).
+        It is read in pieces of rows. The standard deviation is that of the population: divided by the number of values.
 
         Raises
         ------
@@ -162,7 +163,8 @@ class Project(nn.Module):
         super().__init__()
         if not 1 <= n_components <= n_features:
             raise ValueError(
-                f"n_components should be from 1 to the number of features, {n_features:,}; received {n_components}. Ask for fewer."
+                f"n_components should be from 1 to the number of features, {n_features:,}; received {n_components}. "
+                "Ask for fewer."
             )
         self.register_buffer("mean", torch.full((n_features,), torch.nan))
         self.register_buffer("components", torch.full((n_components, n_features), torch.nan))
@@ -182,8 +184,9 @@ class Project(nn.Module):
         matrix = np.concatenate(list(_parts(values, n_features)))
         if np.isnan(matrix).any() or len(matrix) < n_components:
             raise ValueError(
-                f"projecting on {n_components} components needs that many rows and no missing value; received {len(matrix):,} rows "
-                f"and {int(np.isnan(matrix).sum()):,} missing values. Standardize first, or ask for fewer components."
+                f"projecting on {n_components} components needs that many rows and no missing value; "
+                f"received {len(matrix):,} rows and {int(np.isnan(matrix).sum()):,} missing values. "
+                "Standardize first, or ask for fewer components."
             )
         mean = matrix.mean(axis=0)
         matrix -= mean
@@ -220,12 +223,13 @@ def _parts(values: Any, n_features: int) -> Iterator[np.ndarray]:
     values = values.to_numpy() if hasattr(values, "iloc") else values
     if len(values.shape) != 2 or values.shape[1] != n_features or not values.shape[0]:
         raise ValueError(
-            f"fitting needs a matrix of {n_features:,} features and one row at least; received shape {tuple(values.shape)}. "
-            "Align the features first."
+            f"fitting needs a matrix of {n_features:,} features and one row at least; "
+            f"received shape {tuple(values.shape)}. Align the features first."
         )
-    for start in range(0, values.shape[0], CHUNK):
-        part = values[start : start + CHUNK]
-        part = np.array(part.toarray() if hasattr(part, "toarray") else part, dtype=float)
+    n_rows = max(1, CHUNK // n_features)
+    for start in range(0, values.shape[0], n_rows):
+        part = values[start : start + n_rows]
+        part = np.asarray(part.toarray() if hasattr(part, "toarray") else part).astype(float)
         if np.isinf(part).any():
             raise ValueError(
                 f"fitting needs finite or missing (NaN) values; received {int(np.isinf(part).sum()):,} infinite ones. "

@@ -89,11 +89,14 @@ def observed(table: pd.DataFrame, unit: str) -> go.Figure:
         counts, across, up = np.histogram2d(truth, prediction, bins=64)
         figure.add_heatmap(
             x=((across[1:] + across[:-1]) / 2).round(4), y=((up[1:] + up[:-1]) / 2).round(4),
-            z=np.where(counts.T > 0, np.log10(np.maximum(counts.T, 1)), np.nan).round(3), customdata=counts.T.astype(int),
+            z=np.where(counts.T > 0, np.log10(np.maximum(counts.T, 1)), np.nan).round(3),
+            customdata=counts.T.astype(int),
             colorscale=[[0, "rgba(59,130,196,0.12)"], [0.5, MODEL], [1, "#d9822b"]], showscale=False,
             hovertemplate="observed %{x:.2f}, predicted %{y:.2f}: %{customdata} pairs<extra></extra>",
         )  # fmt: skip
-    figure.add_scatter(x=ends, y=ends, mode="lines", line={"color": FLOOR, "dash": "dash", "width": 1.5}, hoverinfo="skip")
+    figure.add_scatter(
+        x=ends, y=ends, mode="lines", line={"color": FLOOR, "dash": "dash", "width": 1.5}, hoverinfo="skip"
+    )
     figure.update_yaxes(title=f"predicted {escape(unit)}")
     return _finish(figure, 340, f"observed {escape(unit)}")
 

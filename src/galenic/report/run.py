@@ -20,13 +20,6 @@ from galenic.report.tables import file_of, read_table, require_table, write_tabl
 
 FORMAT = 1
 RECORD = "run.json"
-# What the report takes for an entry that a record lacks.
-_UNSAID: dict[str, Any] = {
-    **dict.fromkeys(("command", "title"), ""),
-    **dict.fromkeys(("fields", "data", "seconds", "versions"), {}),
-    **dict.fromkeys(("inputs", "warnings", "outputs"), ()),
-    **{"galenic": "?", "state": "done", "verb": "run", "seed": None},
-}
 
 
 @dataclass
@@ -79,7 +72,7 @@ class Run:
         """
         path = self.folder / file_of(name)
         require_table(name, table, f"the table {name!r}")
-        _replace(path, lambda place: write_table(table, place, name))
+        replace(path, lambda place: write_table(table, place, name))
         self._claimed.add(path.name)
         self._save()
 
@@ -175,7 +168,7 @@ class Run:
             }
         )
         text = json.dumps(plain(self.record), indent=2, ensure_ascii=False) + "\n"
-        _replace(self.folder / RECORD, lambda place: place.write_text(text, encoding="utf-8"))
+        replace(self.folder / RECORD, lambda place: place.write_text(text, encoding="utf-8"))
 
 
 def start(
@@ -304,7 +297,13 @@ def read(folder: str | Path) -> Run:
             f"this galenic reads run folders up to format {FORMAT}; {path} has format {number}, "
             f"written by galenic {record.get('galenic', '?')}. Upgrade with: pip install -U galenic"
         )
-    return Run(Path(folder), {**_UNSAID, **record}, set(record.get("outputs", ())))
+    unsaid = {
+        **{key: "" for key in ("galenic", "command", "title")},
+        **{key: {} for key in ("fields", "data", "seconds", "versions")},
+        **{key: [] for key in ("inputs", "warnings", "outputs")},
+        **{"state": "done", "verb": "run", "seed": None},
+    }
+    return Run(Path(folder), {**unsaid, **record}, set(record.get("outputs", ())))
 
 
 def _earlier(folder: Path, overwrite: bool, resume: bool) -> dict[str, Any] | None:
@@ -353,7 +352,7 @@ def _delete_outputs(folder: Path, names: Iterable[str]) -> None:
                 path.parent.rmdir()
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
+def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write to a sibling and rename, so that a reader sees the old file or the new one, never half of it."""
     place = path.with_name(f".{path.name}.{os.getpid()}")
     try:

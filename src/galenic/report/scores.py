@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from galenic.evaluate import METRICS, summary
 from galenic.report.run import Run
-from galenic.report.words import interval, is_lower_better, number
+from galenic.report.words import interval, number
 
 # The first of these that a split has decides which model is best.
 MAIN = ("rmse", "mae", "auroc", "pearson", "spearman")
@@ -71,23 +72,27 @@ class Scores:
     Parameters
     ----------
     run
-        A run folder with ``metrics.csv``.
+        A run folder; its fields ``floors`` name the floors, or else its comparisons do.
+    metrics
+        Its tidy scores.
     """
 
-    def __init__(self, run: Run) -> None:
-        metrics = run.table("metrics")
-        if metrics is None:
-            raise FileNotFoundError(
-                f"scores need metrics.csv; {run.folder} has none. Run galenic benchmark, or skip the scores."
-            )
+    def __init__(self, run: Run, metrics: pd.DataFrame) -> None:
         self.table = summarise(metrics)
         self.comparison = run.table("comparison")
-        self.ceilings = run.table("ceilings")
+        ceilings = run.table("ceilings")
+        self.ceilings = None if ceilings is None else summary(ceilings)
         self.splits = list(dict.fromkeys(metrics["split"]))
         self.n_folds = int(metrics["fold"].nunique())
         self.n_seeds = int(metrics["seed"].nunique())
         compared = set() if self.comparison is None else set(self.comparison["floor"].dropna())
         self.floors = set(run.record["fields"].get("floors") or compared)
+
+    @classmethod
+    def of_run(cls, run: Run) -> Self | None:
+        """Scores of a run folder; ``None`` if it holds no ``metrics.csv`` or an empty one."""
+        metrics = run.table("metrics")
+        return None if metrics is None or metrics.empty else cls(run, metrics)
 
     def of(self, split: str, metric: str, group: str = "all") -> pd.DataFrame:
         """Scores of all models by one metric, best first; models without a value stand last."""
@@ -106,20 +111,12 @@ class Scores:
         names = [name for name in rows["model"] if (name in self.floors) == floor]
         return names[0] if names else None
 
-    def ceiling(self, metric: str, group: str) -> float:
-        """Agreement of the data with themselves, NaN where unknown.
-
-        Rows of ``ceilings`` that name a drug average to the ceiling within drugs; rows without one, or with drug
-        ``"all"``, are the ceiling over all pairs. A ``group`` column, where there is one, decides instead.
-        """
-        if self.ceilings is None:
-            return float("nan")
-        rows = self.ceilings[self.ceilings["metric"] == metric]
-        drug = rows["drug"] if "drug" in rows else pd.Series("all", index=rows.index)
-        group_of = rows["group"] if "group" in rows else pd.Series(
-            np.where(drug.isna() | (drug == "all"), "all", "within_drug"), index=rows.index
-        )  # fmt: skip
-        return float(rows.loc[group_of == group, "value"].mean())
+    def ceiling(self, metric: str, group: str) -> dict[str, float]:
+        """Ceilings of a score, by what was measured twice; only correlations within drugs have one."""
+        if self.ceilings is None or group != "within_drug":
+            return {}
+        rows = self.ceilings[(self.ceilings["metric"] == metric) & self.ceilings["ceiling"].notna()]
+        return dict(zip(rows["between"], rows["ceiling"], strict=True))
 
     def against_floor(self, split: str, model: str, metric: str, group: str = "all") -> pd.Series | None:
         """Row of ``comparison`` for a model against the best floor (or the only one it was compared with)."""
@@ -146,6 +143,11 @@ class Scores:
         )  # fmt: skip
 
 
+def is_lower_better(metric: str) -> bool:
+    """Whether less of the metric is better; a metric of unknown name is taken as better when greater."""
+    return metric in METRICS and not METRICS[metric].greater_is_better
+
+
 def judge(low: float, high: float, lower_is_better: bool) -> Literal["beats", "not", "unknown"]:
     """Verdict on the interval of a difference, model minus floor.
 
@@ -162,7 +164,9 @@ def sentence(outcome: Outcome, what: str, metric: str) -> str:
     if outcome.model is None and outcome.floor is None:
         return f"On {what} no model has a score."
     if outcome.model is None:
-        return f"On {what} only floors were run; the best is {outcome.floor} with {metric} {number(outcome.floor_score)}."
+        return (
+            f"On {what} only floors were run; the best is {outcome.floor} with {metric} {number(outcome.floor_score)}."
+        )
     start = f"On {what} the best model, {outcome.model}, has {metric} {number(outcome.model_score)}"
     if outcome.floor is None:
         return f"{start}. No floor was run beside it, so this says little."

@@ -13,7 +13,7 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "metrics": (".csv", ("model", "split", "fold", "seed", "group", "metric", "value", "n")),
     "comparison": (".csv", ("split", "metric", "group", "model", "floor", "difference", "low", "high")),
     "scores_by_drug": (".csv", ("model", "split", "drug", "metric", "value", "n")),
-    "ceilings": (".csv", ("metric", "value", "n")),
+    "ceilings": (".csv", ("between", "drug", "metric", "value", "n")),
     "predictions": (".parquet", ("cell", "drug", "prediction")),
     "ranking": (".csv", ("cell", "rank", "drug", "prediction")),
     "biomarkers": (".csv", ("drug", "rank", "gene", "weight")),

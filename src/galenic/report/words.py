@@ -12,16 +12,8 @@ SPLITS = {
     "drug": ("unseen drugs", "How will known cells respond to a new drug, one of a structure never trained on?"),
     "tissue": ("unseen tissues", "How will cells of a tissue that training never saw respond to a known drug?"),
 }
-# Name of a metric: how it is written, and whether lower is better.
-METRICS = {
-    "rmse": ("RMSE", True),
-    "mae": ("MAE", True),
-    "r2": ("R²", False),
-    "pearson": ("Pearson", False),
-    "spearman": ("Spearman", False),
-    "auroc": ("AUROC", False),
-    "auprc": ("AUPRC", False),
-}
+METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "pearson": "Pearson", "spearman": "Spearman",
+           "auroc": "AUROC", "auprc": "AUPRC"}  # fmt: skip
 GROUPS = {
     "all": "all pairs",
     "within_drug": "within drug",
@@ -32,15 +24,15 @@ UNITS = {"ln_ic50": "ln IC50, µM", "ic50": "IC50, µM", "auc": "area under the 
 GLOSSARY = {
     "Floor": "A simple baseline without any learning from genes: means of drugs, cells or tissues, or a factorisation. "
     "A model that does not beat its best floor has not shown that it learned from expression.",
-    "Ceiling": "How well the data agree with themselves, from replicates or a second study. No model can be expected "
-    "to score beyond it.",
+    "Ceiling": "The score that a perfect predictor would reach on data this noisy: the square root of the mean "
+    "correlation of repeated measurements of one drug.",
     "Fold, seed": "Each fold holds out another part of the data; each seed repeats the fit with other random numbers.",
     "Within drug": "The metric inside each drug, averaged over drugs: can the model order cells for one drug?",
     "Within cell": "The metric inside each cell, averaged over cells: can the model order drugs for one cell?",
     "Beyond floor": "The metric after the drug and cell means are subtracted from both truth and prediction: "
     "what is left is what the model knows beyond means.",
-    "Interval": "95 %. For a score: Student's t over folds, seeds averaged first. Folds share training data, "
-    "so it is approximate, and rather too narrow than too wide.",
+    "Interval": "95 %. Of a score: Student's t over folds, seeds averaged first; folds share training data, so it is "
+    "rather too narrow than too wide. Of a difference: paired over folds and seeds, widened for that sharing.",
     "RMSE": "Root of the mean squared error, in the unit of the response. Lower is better.",
     "Stability": "Share of refits on resampled data in which the gene is among the top genes of the drug.",
     "q-value": "Expected share of false finds among genes at least as strong (false discovery rate).",
@@ -118,12 +110,9 @@ def metric_name(metric: str, group: str = "all", unit: str = "") -> str:
     >>> metric_name("pearson", "within_drug"), metric_name("rmse", unit="ln_ic50")
     ('Pearson, within drug', 'RMSE (ln IC50, µM)')
     """
-    name = METRICS.get(metric, (metric, False))[0]
-    if metric in ("rmse", "mae"):
-        return name + (f" ({UNITS.get(unit, unit)})" if unit else "") + ("" if group == "all" else f", {GROUPS.get(group, group)}")
+    name = METRICS.get(metric, metric)
+    if metric in ("rmse", "mae") and unit:
+        name = f"{name} ({UNITS.get(unit, unit)})"
+    if metric in ("rmse", "mae") and group == "all":
+        return name
     return f"{name}, {GROUPS.get(group, group)}"
-
-
-def is_lower_better(metric: str) -> bool:
-    """Whether less of the metric is better; only errors are so."""
-    return METRICS.get(metric, (metric, False))[1]

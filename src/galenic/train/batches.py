@@ -21,8 +21,8 @@ class Batches:
     Parameters
     ----------
     arrays
-        What to take rows of, by name (a single array is named ``"x"``): array, memory map, h5py dataset, ``X`` of a backed
-        AnnData, sparse matrix by rows, tensor, data frame of numbers. All with the same number of rows.
+        What to take rows of, by name (a single array is named ``"x"``): array, memory map, h5py dataset, ``X`` of a
+        backed AnnData, sparse matrix, tensor, data frame of numbers. All with the same number of rows.
     batch_size
         Rows of a batch. None is dropped: the last batch is smaller, or larger by one where a single row would be left
         (a batch norm cannot learn from one row).
@@ -64,8 +64,8 @@ class Batches:
         self.rows = _row_numbers(np.arange(n) if rows is None else rows, n, "rows")
         if batch_size < 1 or not len(self.rows):
             raise ValueError(
-                f"batches need one row and a batch_size of 1 at least; received {len(self.rows):,} rows and batch_size={batch_size}. "
-                "Check which rows were selected."
+                "batches need one row and a batch_size of 1 at least; "
+                f"received {len(self.rows):,} rows and batch_size={batch_size}. Check which rows were selected."
             )
         self.batch_size, self.shuffle = batch_size, shuffle
 
@@ -86,8 +86,8 @@ class Batches:
     ) -> Iterator[dict[str, Any]]:
         """The batches of one epoch on ``device``.
 
-        With several processes each gets every ``world_size``-th batch; the first ones are given again where the number of
-        batches is not a multiple, since all processes must take the same number of steps.
+        With several processes each gets every ``world_size``-th batch; the first ones are given again where the
+        number of batches is not a multiple, since all processes must take the same number of steps.
         """
         order = self._order(np.random.default_rng([seed, epoch])) if self.shuffle else self.rows
         batches = np.split(order, self._cuts())
@@ -113,29 +113,29 @@ class Batches:
 
 
 class PairBatches(Batches):
-    """Pairs of a cell and a drug; each distinct cell and drug of a batch is given once, with the places to gather from.
+    """Pairs of a cell and a drug; each distinct cell and drug of a batch stands once, with the places to gather from.
 
-    A network encodes ``batch["cells"]`` and ``batch["drugs"]`` and gathers ``encoded[batch["cell"]]``: the same as encoding
-    each pair, for a fraction of the work.
+    A network encodes ``batch["cells"]`` and ``batch["drugs"]`` and gathers ``encoded[batch["cell"]]``: the same as
+    encoding each pair, for a fraction of the work.
 
     Parameters
     ----------
     cells, drugs
         Arrays of the cells, ``(n_cells, ...)``, and of the drugs, ``(n_drugs, ...)``, by name.
     pairs
-        Arrays of the pairs, ``(n_pairs, ...)``: ``"cell"`` and ``"drug"`` (row numbers in ``cells`` and ``drugs``), and any
-        others (``"response"``, ...).
+        Arrays of the pairs, ``(n_pairs, ...)``: ``"cell"`` and ``"drug"`` (row numbers in ``cells`` and ``drugs``),
+        and any others (``"response"``, ...).
     block
-        ``"cell"``: an epoch goes cell by cell through all pairs of a cell, so that a batch has few distinct cells and many
-        drugs; ``"drug"``: the other way round; ``None``: pairs in any order.
+        ``"cell"``: an epoch goes cell by cell through all pairs of a cell, so that a batch has few distinct cells and
+        many drugs; ``"drug"``: the other way round; ``None``: pairs in any order.
     batch_size, rows, shuffle, resident
         Of the pairs, as for :class:`Batches`.
 
     Yields
     ------
     dict
-        ``"cells"``, ``"drugs"``: dicts of tensors, a row for each distinct one. ``"cell"``, ``"drug"``: places in these,
-        int64 ``(batch,)``. Other arrays of the pairs ``(batch, ...)``.
+        ``"cells"``, ``"drugs"``: dicts of tensors, a row for each distinct one. ``"cell"``, ``"drug"``: places in
+        these, int64 ``(batch,)``. Other arrays of the pairs ``(batch, ...)``.
 
     Raises
     ------
@@ -214,12 +214,15 @@ def _aligned(arrays: Mapping[str, Any], resident: int, what: str) -> Arrays:
 def _ready(name: str, array: Any, resident: int) -> Any:
     if hasattr(array, "iloc"):  # a data frame would give columns for numbers
         array = array.to_numpy()
+    if hasattr(array, "tocsr"):  # other sparse formats give rows slowly or not at all
+        array = array.tocsr()
     if not hasattr(array, "shape"):
         array = np.asarray(array)
     if not array.shape or not hasattr(array, "__getitem__"):
         raise ValueError(
-            f"{name!r} should give rows for sorted integers; received {type(array).__name__} of shape {tuple(array.shape)}. "
-            "Pass an array, a memory map or a sparse matrix by rows (tocsr())."
+            f"{name!r} should give rows for sorted integers; "
+            f"received {type(array).__name__} of shape {tuple(array.shape)}. "
+            "Pass an array, a memory map or a sparse matrix."
         )
     if isinstance(array, Tensor):
         if array.nbytes <= resident or array.device.type != "cpu":
@@ -248,7 +251,8 @@ def _row_numbers(rows: Any, n: int, what: str) -> np.ndarray:
     outside = (rows < 0) | (rows >= n)
     if outside.any():
         raise ValueError(
-            f"{what} should be from 0 to {n - 1:,}; {int(outside.sum()):,} of {rows.size:,} are not (first: {rows[outside][0]}). "
+            f"{what} should be from 0 to {n - 1:,}; {int(outside.sum()):,} of {rows.size:,} are not "
+            f"(first: {rows[outside][0]}). "
             "A -1 comes from a name that was not found."
         )
     return rows.astype(np.int64)
@@ -273,7 +277,8 @@ def _tensor(values: Any, name: str = "x") -> Tensor:
     values = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
     if values.dtype.kind not in "fiub":
         raise ValueError(
-            f"{name!r} should hold numbers; received {values.dtype}. Turn labels into whole numbers first (np.unique(..., return_inverse=True))."
+            f"{name!r} should hold numbers; received {values.dtype}. "
+            "Turn labels into whole numbers first (np.unique(..., return_inverse=True))."
         )
     if values.dtype.kind == "f":
         values = values.astype(torch.zeros(0).numpy().dtype, copy=False)

@@ -70,7 +70,7 @@ def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
 
 
 def reseed(device: torch.device, *numbers: int) -> None:
-    """Set torch's random state of the CPU and of ``device`` from non-negative whole numbers; call it inside :func:`seeded`."""
+    """Set torch's random state of the CPU and of ``device`` from whole numbers; call it inside :func:`seeded`."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
@@ -100,21 +100,23 @@ class Local:
         self.device = pick(device)
 
     def setup(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """The network on the device, and its optimiser."""
         return net.to(self.device), optimizer
 
     def to_device(self, batch: Any) -> Any:
+        """A batch on the device."""
         return to_device(batch, self.device)
 
     def backward(self, total: Tensor) -> None:
+        """Gradients of a total."""
         total.backward()
 
     def clip_gradients(
         self, net: nn.Module, optimizer: torch.optim.Optimizer, *, max_norm: float, error_if_nonfinite: bool
     ) -> None:
+        """Scale gradients down to a norm."""
         nn.utils.clip_grad_norm_(net.parameters(), max_norm, error_if_nonfinite=error_if_nonfinite)
 
-    def all_reduce(self, values: Tensor, reduce_op: str) -> Tensor:
-        return values
-
     def broadcast(self, value: Any) -> Any:
+        """What the first process holds: this one."""
         return value

@@ -54,17 +54,17 @@ def train(
     net
         The network; only parameters with ``requires_grad`` are changed.
     batches
-        Training batches: :class:`Batches`, :class:`PairBatches`, anything with their ``epoch`` method and a length, or a list
-        or ``DataLoader``.
+        Training batches: :class:`Batches`, :class:`PairBatches`, anything with their ``epoch`` method and a length, or
+        a list or ``DataLoader``.
     step
         ``step(net, batch, progress)`` returns named scalar terms, already weighted, that are summed and made small.
-        ``progress`` is the share of all steps done, from 0 to below 1, and 1 on validation rows. It should call ``net(...)``
-        itself, once, so that several devices can be used.
+        ``progress`` is the share of all steps done, from 0 to below 1, and 1 on validation rows. It should call
+        ``net(...)`` itself, once, so that several devices can be used.
     training
         Learning rate, epochs, patience and so on.
     valid
-        Validation batches, like ``batches``. They are scored in evaluation mode, without gradients, at progress 1 and with
-        the same random numbers each epoch, so epochs are comparable.
+        Validation batches, like ``batches``. They are scored in evaluation mode, without gradients, at progress 1 and
+        with the same random numbers each epoch, so epochs are comparable.
     seed
         Of the order of the rows and of what is random in the network. The caller's random state is left alone.
     device
@@ -80,16 +80,17 @@ def train(
     Returns
     -------
     DataFrame
-        One row an epoch: ``epoch`` (from 1), ``seconds``, ``lr`` (of the last step), ``train_total``, ``train_<term>``, ...,
-        ``valid_total``, ``valid_<term>``, ... (means over rows), ``best`` (true in the row of the weights that were kept).
+        One row an epoch: ``epoch`` (from 1), ``seconds``, ``lr`` (of the last step), ``train_total``,
+        ``train_<term>``, ..., ``valid_total``, ``valid_<term>``, ... (means over rows), and ``best`` (true in the row
+        of the weights that were kept).
 
     Raises
     ------
     FloatingPointError
         If a term or a weight is no longer finite.
     ValueError
-        If nothing can be trained, a term is not a scalar, ``training.monitor`` is not a term, or the checkpoint belongs to
-        another run.
+        If nothing can be trained, a term is not a scalar, ``training.monitor`` is not a term, or the checkpoint belongs
+        to another run.
 
     Examples
     --------
@@ -179,8 +180,8 @@ def _fit(
     broken = [name for name, tensor in net.named_parameters() if not bool(tensor.isfinite().all())]
     if broken:
         raise FloatingPointError(
-            f"weights should be finite; after epoch {state.epoch + 1} {len(broken)} tensors are not (first: {broken[0]!r}). "
-            "Lower training.lr or set training.clip."
+            f"weights should be finite; after epoch {state.epoch + 1} {len(broken)} tensors are not "
+            f"(first: {broken[0]!r}). Lower training.lr or set training.clip."
         )
     return sums.means(fabric)
 
@@ -236,7 +237,8 @@ def _n_steps(batches: Any, world_size: int) -> int:
     """Steps of an epoch of one process."""
     if not hasattr(batches, "__len__"):
         raise ValueError(
-            f"batches should have a length and be repeatable; received {type(batches).__name__}. Pass Batches, a list or a DataLoader."
+            f"batches should have a length and be repeatable; received {type(batches).__name__}. "
+            "Pass Batches, a list or a DataLoader."
         )
     return -(-len(batches) // world_size) if hasattr(batches, "epoch") else len(batches)
 

@@ -76,6 +76,6 @@ def unreached(net: nn.Module, batch: Any, step: Step, progress: float = 1.0) -> 
     ['idle.weight', 'idle.bias']
     """
     named = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
-    total = sum(step(net, batch, progress).values())
-    slopes = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    terms = list(step(net, batch, progress).values())
+    slopes = torch.autograd.grad(terms, list(named.values()), allow_unused=True)
     return [name for name, slope in zip(named, slopes, strict=True) if slope is None]

@@ -34,14 +34,14 @@ class Training:
     warmup
         Share of all steps over which the learning rate rises from 0, in [0, 1).
     schedule
-        ``"constant"``; ``"cosine"``: falls to 1 % of ``lr`` at the end of ``max_epochs``; ``"plateau"``: a tenth each time
-        half of ``patience`` passes without improvement.
+        ``"constant"``; ``"cosine"``: falls to 1 % of ``lr`` at the end of ``max_epochs``; ``"plateau"``: a tenth each
+        time half of ``patience`` passes without improvement.
     optimizer
         ``"adamw"`` or ``"adam"``.
     monitor
-        What says which epoch is best: ``"total"``, the name of a term, or ``"none"`` (keep the last epoch and never stop
-        early). It is read on the validation rows, and on the training rows where there are none. Terms whose weight
-        grows with the progress make *training* totals of different epochs incomparable: give validation rows
+        What says which epoch is best: ``"total"``, the name of a term, or ``"none"`` (keep the last epoch and never
+        stop early). It is read on the validation rows, and on the training rows where there are none. Terms whose
+        weight grows with the progress make *training* totals of different epochs incomparable: give validation rows
         (always scored with the final weights of the terms), or use ``"none"``.
 
     Raises
@@ -96,7 +96,8 @@ class Training:
         if self.schedule == "plateau" and (self.patience == 0 or self.monitor == "none"):
             raise ValueError(
                 "Training.schedule='plateau' needs epochs to be compared; received "
-                f"patience={self.patience}, monitor={self.monitor!r}. Set patience (for example 20) and a monitor, or use schedule='cosine'."
+                f"patience={self.patience}, monitor={self.monitor!r}. "
+                "Set patience (for example 20) and a monitor, or use schedule='cosine'."
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,13 +14,12 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 
 from galenic.data.drugs import fingerprints
 from galenic.data.response import ResponseData
-from galenic.models.baselines.baseline import Baseline, Learned, locate, neighbour_weights, response_matrix
+from galenic.models.baselines.baseline import N_BITS, Baseline, Learned, locate, neighbour_weights, response_matrix
 from galenic.models.baselines.forest import answer, flatten_boosting, flatten_forest
 from galenic.models.baselines.inputs import feature_index, learn_inputs, read_inputs
 from galenic.models.baselines.means import known_cells, mean_effects
 from galenic.models.fields import param
 
-N_BITS = 256
 NEIGHBOURS = 10
 OFFSETS = ("drug", "drug and cell", "none")
 N_REPEATS, N_CELLS = 3, 60
@@ -36,6 +36,8 @@ class Trees(Baseline):
         n_components features as principal components of the training cells.
     n_components
         Components of each modality.
+    n_drug_components
+        Components of the drugs' Morgan fingerprints.
     offset
         What the trees are grown on: the response less the "drug" mean, less "drug and cell" effects, or the response itself ("none").
         A new drug takes the mean of the most similar structures. None = chosen on the validation pairs.
@@ -45,11 +47,12 @@ class Trees(Baseline):
 
     inputs: tuple[str, ...] = ("expression", "tissue")
     n_components: int = param(50, low=1)
+    n_drug_components: int = param(32, low=1)
     offset: Literal["drug", "drug and cell", "none"] | None = None
     seed: int = 0
 
-    def _grow(self, X: np.ndarray, y: np.ndarray, n_jobs: int) -> dict[str, np.ndarray]:
-        """Grow the trees and flatten them."""
+    def _grow(self, X: np.ndarray, y: np.ndarray, n_jobs: int, share: float = 1.0) -> dict[str, np.ndarray]:
+        """Grow ``share`` of the trees and flatten them."""
         raise NotImplementedError
 
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:
@@ -58,8 +61,8 @@ class Trees(Baseline):
             if block.shape[1] > self.n_components and name != "tissue":
                 n = min(self.n_components, *block.shape)
                 arrays[f"loading.{name}"] = PCA(n, svd_solver="randomized", random_state=self.seed).fit(block).components_.T
+        arrays["drug_loading"] = _loading(data.drugs, self.n_drug_components)
         spec: dict[str, Any] = {"inputs": features, "cells": list(data.cells.obs_names)}
-        spec["fitted"] = [str(drug) for drug in data.drugs.index]
         if not held.any():
             held = np.isin(data.cell_rows, np.random.default_rng(self.seed).permutation(data.cells.n_obs)[: data.cells.n_obs // 10 + 1])
         X = self._features(data, spec["inputs"], arrays)
@@ -74,7 +77,7 @@ class Trees(Baseline):
         spec = {"cells": list(inner.cells.obs_names)}
         arrays = _effects(inner, y[~held])
         base = self._base(data, arrays, spec, inner.drugs, how)
-        forest = self._grow(X[~held], (y - base)[~held], n_jobs)
+        forest = self._grow(X[~held], (y - base)[~held], n_jobs, share=0.25)
         return float(np.mean((y[held] - base[held] - answer(forest, X[held])) ** 2))
 
     def _base(
@@ -101,8 +104,8 @@ class Trees(Baseline):
 
     def _features(self, data: ResponseData, inputs: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> np.ndarray:
         cells = self._cell_blocks(data.cells, inputs, arrays).astype(np.float32)
-        bits = fingerprints(data.drugs["smiles"], n_bits=N_BITS).astype(np.float32)
-        return np.hstack([cells[data.cell_rows], bits[data.drug_rows]])
+        drugs = _components(data.drugs, arrays)
+        return np.hstack([cells[data.cell_rows], drugs[data.drug_rows]])
 
     def _answer(self, data: ResponseData) -> np.ndarray:
         data = data.trim()
@@ -131,9 +134,9 @@ class Trees(Baseline):
         rng = np.random.default_rng(self.seed)
         cells = data.cells[np.sort(rng.permutation(data.cells.n_obs)[:N_CELLS])]
         blocks = read_inputs(cells, spec["inputs"], arrays)
-        bits = fingerprints(data.drugs["smiles"], n_bits=N_BITS).astype(np.float32)
+        drugs = _components(data.drugs, arrays)
         whole = self._cell_blocks(cells, spec["inputs"], arrays)
-        grid = _on_grid(forest, whole, bits)
+        grid = _on_grid(forest, whole, drugs)
         centred = (grid - grid.mean(axis=0)) / (grid.std(axis=0) + 1e-12)
         rows, begin = [], 0
         for name, block in blocks.items():
@@ -146,7 +149,7 @@ class Trees(Baseline):
                     shuffled = whole.copy()
                     delta = block[rng.permutation(len(block)), j] - block[:, j]
                     shuffled[:, columns] += delta[:, None] * loading[j]
-                    change += ((_on_grid(forest, shuffled, bits) - grid) ** 2).mean(axis=0) / N_REPEATS
+                    change += ((_on_grid(forest, shuffled, drugs) - grid) ** 2).mean(axis=0) / N_REPEATS
                 sign = np.sign((block[:, j] - block[:, j].mean()) @ centred)
                 rows.append(sign * np.sqrt(change))
         names = [name for name in blocks if name != "tissue"]
@@ -158,10 +161,28 @@ def _effects(data: ResponseData, y: np.ndarray) -> dict[str, np.ndarray]:
     return {"grand_mean": np.array([mean]), "drug_mean": mean + drug, "cell_effect": cell}
 
 
-def _on_grid(forest: dict[str, np.ndarray], cells: np.ndarray, bits: np.ndarray) -> np.ndarray:
+def _loading(drugs: pd.DataFrame, n: int) -> np.ndarray:
+    """Principal directions of the known fingerprints, (n_bits, n)."""
+    known = drugs["smiles"][drugs["smiles"].notna()]
+    if len(known) < 2:
+        return np.zeros((N_BITS, 1))
+    bits = fingerprints(known, n_bits=N_BITS).astype(np.float64)
+    return PCA(min(n, *bits.shape), svd_solver="full").fit(bits).components_.T
+
+
+def _components(drugs: pd.DataFrame, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Fingerprint components of the drugs, (n_drugs, n_drug_components); zeros of the fingerprint where there is no structure."""
+    with warnings.catch_warnings():
+        # A drug without structure is told of once, where its mean is borrowed from the others.
+        warnings.simplefilter("ignore")
+        bits = fingerprints(drugs["smiles"], n_bits=N_BITS)
+    return (bits @ arrays["drug_loading"]).astype(np.float32)
+
+
+def _on_grid(forest: dict[str, np.ndarray], cells: np.ndarray, drugs: np.ndarray) -> np.ndarray:
     """Answers for every cell with every drug, (n_cells, n_drugs)."""
-    n_cells, n_drugs = len(cells), len(bits)
-    X = np.hstack([np.repeat(cells.astype(np.float32), n_drugs, axis=0), np.tile(bits, (n_cells, 1))])
+    n_cells, n_drugs = len(cells), len(drugs)
+    X = np.hstack([np.repeat(cells.astype(np.float32), n_drugs, axis=0), np.tile(drugs, (n_cells, 1))])
     return answer(forest, X).reshape(n_cells, n_drugs)
 
 
@@ -186,9 +207,9 @@ class RandomForest(Trees):
     max_features: float = param(0.15, low=0.01, high=1)
     min_leaf: int = param(5, low=1)
 
-    def _grow(self, X: np.ndarray, y: np.ndarray, n_jobs: int) -> dict[str, np.ndarray]:
+    def _grow(self, X: np.ndarray, y: np.ndarray, n_jobs: int, share: float = 1.0) -> dict[str, np.ndarray]:
         model = RandomForestRegressor(
-            self.n_trees,
+            max(int(share * self.n_trees), 1),
             max_samples=self.max_samples,
             max_features=self.max_features,
             min_samples_leaf=self.min_leaf,
@@ -225,9 +246,9 @@ class Boosting(Trees):
     max_features: float = param(0.3, low=0.01, high=1)
     l2: float = param(5.0, low=0)
 
-    def _grow(self, X: np.ndarray, y: np.ndarray, n_jobs: int) -> dict[str, np.ndarray]:
+    def _grow(self, X: np.ndarray, y: np.ndarray, n_jobs: int, share: float = 1.0) -> dict[str, np.ndarray]:
         model = HistGradientBoostingRegressor(
-            max_iter=self.n_trees,
+            max_iter=max(int(share * self.n_trees), 1),
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.max_leaves,
             min_samples_leaf=self.min_leaf,

@@ -1,0 +1,315 @@
+"""Models x folds x seeds -> one tidy table, with the floors always beside them."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import joblib
+import numpy as np
+import pandas as pd
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from galenic.data.response import ResponseData
+from galenic.evaluate.response import overview
+from galenic.evaluate.response import response as score_groups
+from galenic.evaluate.splits import Fold, holdout, require_disjoint, split, split_from
+from galenic.evaluate.statistics import compare
+from galenic.models import find
+from galenic.models.base import Model
+
+FLOORS = ("DrugMean", "CellMean", "MeanEffects", "TissueDrugMean", "NearestDrugs")
+BEYOND = "MeanEffects"
+"""The floor that ``beyond_floor`` scores are measured from."""
+
+
+class Task(Protocol):
+    """A question: what is split, how a model answers, how the answer is scored. Each system brings one."""
+
+    def table(self, by: str) -> tuple[pd.DataFrame, Any]:
+        """What :func:`split` splits, and the columns to split by."""
+
+    def answer(self, model: Model, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """Fit ``model`` on the train (and valid) rows and answer for the test rows."""
+
+    def score(self, test: np.ndarray, answer: np.ndarray, floor: np.ndarray) -> pd.DataFrame:
+        """Score an answer: ``group, metric, value, n``."""
+
+    def floors(self) -> dict[str, Model]:
+        """The floors that can run on these data."""
+
+
+@dataclass(frozen=True)
+class ResponseTask:
+    """Predict the response of (cell, drug) pairs.
+
+    ``by`` is ``"pair"``, ``"cell"``, ``"drug"`` (whole structures), ``"tissue"``, ``"study"``, any column of the
+    pairs, cells or drugs, or ``"file"``: the user's own folds in the column ``fold`` of the pairs.
+    """
+
+    data: ResponseData
+
+    def table(self, by: str) -> tuple[pd.DataFrame, Any]:
+        """The pairs with the column to split by."""
+        if by in ("pair", "file"):
+            return self.data.pairs, None
+        column = "structure" if by == "drug" and "structure" in self.data.drugs else by
+        table = self.data.pairs_with(column)
+        if table[column].isna().any():
+            table[column] = table[column].astype("object").where(table[column].notna(), "unknown")
+        return table, column
+
+    def answer(self, model: Any, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """Predicted responses of the test pairs; the model never sees their responses."""
+        held = self.data.take(valid) if len(valid) else None
+        asked = self.data.take(test)
+        asked = ResponseData(asked.pairs.drop(columns="response"), asked.cells, asked.drugs, asked.unit)
+        model.fit(self.data.take(train), valid=held)
+        prediction: np.ndarray = model.predict(asked)["prediction"].to_numpy()
+        return prediction
+
+    def score(self, test: np.ndarray, answer: np.ndarray, floor: np.ndarray) -> pd.DataFrame:
+        """Overall, within drugs, within cells and beyond the floor."""
+        return overview(self.predictions(test, answer, floor))
+
+    def predictions(self, test: np.ndarray, answer: np.ndarray, floor: np.ndarray) -> pd.DataFrame:
+        """The test pairs with truth, prediction and the floor's prediction."""
+        table = self.data.pairs.iloc[test][["cell", "drug", "response"]]
+        return table.assign(prediction=answer, floor=floor).reset_index(drop=True)
+
+    def floors(self) -> dict[str, Model]:
+        """Every floor, less the tissue means where no tissue is known."""
+        known = "tissue" in self.data.cells.obs
+        return {name: find(name)() for name in FLOORS if known or name != "TissueDrugMean"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a benchmark found.
+
+    Attributes
+    ----------
+    metrics
+        ``model, split, fold, seed, group, metric, value, n``.
+    comparison
+        Every model against the best floor of each split, metric and group: paired differences with intervals.
+    scores_by_drug
+        ``model, split, drug, metric, value, n``: means over folds and seeds.
+    predictions
+        Test predictions of the first seed, with the floor's.
+    seconds
+        ``model, split, seconds``: mean time to fit and answer one fold.
+    notes
+        Warnings of the models, each once.
+    floors
+        Labels of the models that are floors.
+    """
+
+    metrics: pd.DataFrame
+    comparison: pd.DataFrame
+    scores_by_drug: pd.DataFrame
+    predictions: pd.DataFrame
+    seconds: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+    floors: tuple[str, ...] = FLOORS
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One model on one fold of one division of the table."""
+
+    label: str
+    model: Model
+    by: str
+    seed: int
+    number: int
+    fold: Fold
+    valid: np.ndarray
+
+    @property
+    def name(self) -> str:
+        safe = "".join(c if c.isalnum() else "-" for c in self.label)
+        return f"{self.by}.{self.seed}.{self.number}.{safe}.npz"
+
+
+def benchmark(
+    models: Sequence[Model] | dict[str, Model],
+    data: ResponseData,
+    *,
+    by: str | Sequence[str] = "cell",
+    n_folds: int = 5,
+    seeds: Sequence[int] = (0,),
+    n_jobs: int = 1,
+    parts: str | Path | None = None,
+    progress: bool = False,
+) -> Result:
+    """Cross-validate models and floors on the same folds, and compare each model with its best floor.
+
+    Parameters
+    ----------
+    models
+        Unfitted models; a dict names them, else each is named by its class and changed fields. The floors of the task
+        run unasked.
+    data
+        Measured pairs.
+    by
+        The question, or several: ``"pair"``, ``"cell"``, ``"drug"`` (by structure), ``"tissue"``, ``"study"``, another
+        column, or ``"file"`` (the column ``fold`` of the pairs).
+    n_folds
+        Folds of each division.
+    seeds
+        One division of the table for each; a model with a field ``seed`` gets it too.
+    n_jobs
+        Fits at the same time, each on its own core.
+    parts
+        Folder in which finished fits are kept, so that an interrupted benchmark goes on where it was.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than folds, or two models have one name.
+
+    Examples
+    --------
+    >>> import galenic
+    >>> data, truth = galenic.simulate.screen(n_cells=40, n_drugs=8, n_genes=60, seed=0)
+    >>> result = benchmark([galenic.Ridge()], data, by="cell", n_folds=3)
+    >>> sorted(result.metrics["model"].unique())
+    ['CellMean', 'DrugMean', 'MeanEffects', 'NearestDrugs', 'Ridge', 'TissueDrugMean']
+    """
+    task = ResponseTask(data)
+    named = _named(models)
+    floors = task.floors()
+    everyone = {**floors, **named}
+    questions = [by] if isinstance(by, str) else list(by)
+    jobs = [job for question in questions for job in _jobs(task, everyone, question, n_folds, seeds)]
+    answers, notes = _run(task, jobs, n_jobs, Path(parts) if parts else None, progress)
+    return _collect(task, jobs, answers, notes, tuple(floors))
+
+
+def _named(models: Sequence[Model] | dict[str, Model]) -> dict[str, Model]:
+    if isinstance(models, dict):
+        return dict(models)
+    named: dict[str, Model] = {}
+    for model in models:
+        label = type(model).__name__ if repr(model).endswith("()") else repr(model)
+        if label in named:
+            raise ValueError(f"every model needs a name of its own; {label!r} stands twice. Pass a dict of names.")
+        named[label] = model
+    return named
+
+
+def _jobs(task: Task, models: dict[str, Model], by: str, n_folds: int, seeds: Sequence[int]) -> Iterator[_Job]:
+    table, columns = task.table(by)
+    for seed in seeds if by != "file" else seeds[:1]:
+        folds = split_from(table) if by == "file" else split(table, by=columns, n_folds=n_folds, seed=seed)
+        for number, fold in enumerate(folds):
+            require_disjoint(table, fold, columns)
+            inner = _inner(table.iloc[fold.train].reset_index(drop=True), columns, seed)
+            train, valid = fold.train[inner.train], fold.train[inner.test]
+            for label, model in models.items():
+                seeded = _with_seed(model, seed)
+                yield _Job(label, seeded, by, seed, number, Fold(train, fold.test), valid)
+
+
+def _inner(table: pd.DataFrame, columns: Any, seed: int) -> Fold:
+    """A tenth of the training rows, split as the question is, for models to choose settings on."""
+    if columns is not None and table[columns].nunique() < 3:
+        columns = None
+    return holdout(table, columns, 0.1, seed=seed)
+
+
+def _with_seed(model: Model, seed: int) -> Model:
+    from dataclasses import replace
+
+    return replace(model, seed=seed) if hasattr(model, "seed") else model
+
+
+def _fit(task: Task, job: _Job, place: Path | None) -> tuple[np.ndarray, float, list[str]]:
+    """Answer one job, or take the answer that an earlier run kept."""
+    if place is not None and (place / job.name).is_file():
+        kept = np.load(place / job.name, allow_pickle=False)
+        if len(kept["answer"]) == len(job.fold.test):
+            return kept["answer"], float(kept["seconds"]), [str(note) for note in kept["notes"]]
+    began = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        answer = task.answer(job.model, job.fold.train, job.valid, job.fold.test)
+    seconds = time.perf_counter() - began
+    notes = sorted({f"{job.label}: {warning.message}" for warning in caught if warning.category is UserWarning})
+    if place is not None:
+        draft = place / f".{job.name}"
+        with draft.open("wb") as handle:
+            np.savez(handle, answer=answer, seconds=seconds, notes=np.array(notes, dtype=np.str_))
+        draft.rename(place / job.name)
+    return answer, seconds, notes
+
+
+def _run(
+    task: Task, jobs: list[_Job], n_jobs: int, place: Path | None, progress: bool
+) -> tuple[list[tuple[np.ndarray, float]], list[str]]:
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
+    answers, notes = [], set()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # One thread for each worker: several that all use every core slow each other down tenfold.
+    threads = {"inner_max_num_threads": 1} if n_jobs != 1 else {}
+    with joblib.parallel_config("loky", **threads), Progress(*columns, disable=not progress) as bar:
+        row = bar.add_task("fits", total=len(jobs))
+        work = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(joblib.delayed(_fit)(task, job, place) for job in jobs)
+        for answer, seconds, said in work:
+            answers.append((answer, seconds))
+            notes.update(said)
+            bar.advance(row)
+    return answers, sorted(notes)
+
+
+def _collect(
+    task: ResponseTask, jobs: list[_Job], answers: list[tuple[np.ndarray, float]], notes: list[str], floors: tuple[str, ...]
+) -> Result:
+    base = {
+        (job.by, job.seed, job.number): answer
+        for job, (answer, _) in zip(jobs, answers, strict=True)
+        if job.label == BEYOND
+    }
+    first = jobs[0].seed
+    metrics, drugs, predictions, seconds = [], [], [], []
+    for job, (answer, spent) in zip(jobs, answers, strict=True):
+        floor = base[job.by, job.seed, job.number]
+        where = {"model": job.label, "split": job.by, "fold": job.number, "seed": job.seed}
+        table = task.predictions(job.fold.test, answer, floor)
+        metrics.append(overview(table).assign(**where))
+        drugs.append(score_groups(table, "drug", metrics=("rmse", "pearson", "spearman")).assign(**where))
+        seconds.append({**where, "seconds": spent})
+        if job.seed == first:
+            predictions.append(table.assign(**where))
+    order = ["model", "split", "fold", "seed", "group", "metric", "value", "n"]
+    scores = pd.concat(metrics, ignore_index=True)[order]
+    keys = ["model", "split", "drug", "metric"]
+    by_drug = pd.concat(drugs, ignore_index=True).rename(columns={"group": "drug"})
+    by_drug = by_drug.groupby(keys, sort=False).agg(value=("value", "mean"), n=("n", "mean")).reset_index()
+    return Result(
+        metrics=scores,
+        comparison=compare(scores, list(floors)),
+        scores_by_drug=by_drug,
+        predictions=_compact(pd.concat(predictions, ignore_index=True)),
+        seconds=pd.DataFrame(seconds).groupby(["model", "split"], sort=False)["seconds"].mean().reset_index(),
+        notes=notes,
+        floors=floors,
+    )
+
+
+def _compact(table: pd.DataFrame) -> pd.DataFrame:
+    """Names as categories and predictions in single precision: a tenth of the memory."""
+    names = {name: "category" for name in ("cell", "drug", "model", "split")}
+    return table.astype(names | dict.fromkeys(("response", "prediction", "floor"), "float32"))

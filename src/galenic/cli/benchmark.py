@@ -1,0 +1,75 @@
+"""``galenic benchmark PLAN``: models on the same folds, from a plan in TOML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+
+def command() -> Any:
+    """The verb, for the command line."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+    @app.command()
+    def benchmark(
+        plan: str = typer.Argument(..., help="Plan file (TOML): [data], [split], and a [[model]] for each model."),
+        out: str = typer.Option(..., "--out", help="Run folder to write."),
+        jobs: int = typer.Option(1, "--jobs", help="Fits at the same time."),
+        overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the same folder."),
+        resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
+    ) -> None:
+        """Cross-validate models and their floors on the same folds and compare them, as a plan file says.
+
+        \b
+        [data]                       flags of 'galenic fit', with _ for -
+        response = "response.csv"
+        expression = "expression.csv"
+        [split]
+        by = ["cell", "drug"]        pair, cell, drug, tissue, study, a column, or file
+        folds = 5
+        seeds = [0, 1, 2]
+        [[model]]
+        name = "KernelRidge"
+        inputs = ["expression", "tissue"]
+        """
+        run(plan, out, jobs, overwrite, resume)
+
+    return typer.main.get_command(app)
+
+
+def run(path: str, out: str, jobs: int, overwrite: bool, resume: bool) -> None:
+    """Run the benchmark of a plan file and write its run folder."""
+    from galenic import plan as plans
+    from galenic.benchmark import benchmark
+    from galenic.cli import inputs, summary
+    from galenic.report import run as run_folder
+
+    plan = plans.read(path)
+    data_flags = inputs.from_recipe(plan.data)
+    whole = inputs.read_all(data_flags)
+    data = inputs.choose(whole, data_flags)
+    with run_folder.start(
+        out,
+        verb="benchmark",
+        command=summary.typed(),
+        fields={"plan": plan.text, "by": list(plan.by), "folds": plan.folds, "seeds": list(plan.seeds), "data": plan.data},
+        title=plan.title,
+        inputs=[path, *data_flags.files],
+        overwrite=overwrite,
+        resume=resume,
+    ) as record, summary.kept_warnings(record):
+        summary.describe(record, data)
+        with record.timed("benchmark"):
+            result = benchmark(
+                plan.models,
+                data,
+                by=plan.by,
+                n_folds=plan.folds,
+                seeds=plan.seeds,
+                n_jobs=jobs,
+                parts=record.folder / "parts",
+                progress=True,
+            )
+        summary.write_result(record, result, whole)
+    summary.finish(record)

@@ -1,0 +1,134 @@
+"""``galenic data``: check, convert and simulate data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import typer
+
+from galenic.cli.flags import add, collect
+from galenic.cli.inputs import DataFlags
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreenFlags:
+    """A simulated screen with planted truth.
+
+    Parameters
+    ----------
+    n_cells
+        Cells.
+    n_drugs
+        Drugs.
+    n_genes
+        Genes.
+    n_drivers
+        Genes that drive each drug's response.
+    missing
+        Share of the pairs that are not measured.
+    missing_modalities
+        Share of the cells that lack a modality.
+    seed
+        Of everything that is random.
+    """
+
+    n_cells: int = 200
+    n_drugs: int = 30
+    n_genes: int = 500
+    n_drivers: int = 3
+    missing: float = 0.1
+    missing_modalities: float = 0.0
+    seed: int = 0
+
+
+def command() -> Any:
+    """The verb, for the command line."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+    @app.callback()
+    def data() -> None:
+        """Check, convert and simulate data."""
+
+    @app.command()
+    def check(file: str = typer.Argument(..., help="A file, or a data folder.")) -> None:
+        """Say what a file is and what is wrong with it; exit code 2 if it cannot be used."""
+        check_file(file)
+
+    def convert_all(
+        out: str = typer.Option(..., "--out", help="Data folder to write."),
+        layout: Literal["tables", "gdsc", "prism", "ctrp"] = typer.Option(
+            "tables", "--layout", help="Layout of the response: plain tables, or an official one."
+        ),
+        **flags: Any,
+    ) -> None:
+        """Join files into one data folder: pairs, cells and drugs, with a report of what was matched and dropped."""
+        convert(out, layout, collect(DataFlags, flags))
+
+    def simulate_screen(
+        out: str = typer.Option(..., "--out", help="Data folder to write; the planted truth goes to truth.csv in it."),
+        **flags: Any,
+    ) -> None:
+        """Simulate a screen: drivers, targets and structures are planted, so that what a model finds can be judged."""
+        simulate(out, collect(ScreenFlags, flags))
+
+    app.command("convert")(add(convert_all, DataFlags))
+    kinds = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+    kinds.command("screen")(add(simulate_screen, ScreenFlags))
+
+    @kinds.callback()
+    def simulated() -> None:
+        """Simulate data with planted truth."""
+
+    app.add_typer(kinds, name="simulate")
+    return typer.main.get_command(app)
+
+
+def check_file(file: str) -> None:
+    """Print the findings of ``galenic.data.diagnose``; exit with 2 if one is an error."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from galenic.data.diagnose import diagnose
+
+    found = diagnose(file)
+    table = Table(show_lines=False)
+    for name in ("severity", "finding", "detail", "remedy"):
+        table.add_column(name, overflow="fold")
+    for row in found.itertuples():
+        table.add_row(row.severity, row.finding, row.detail, row.remedy)
+    Console().print(table)
+    if (found["severity"] == "error").any():
+        raise typer.Exit(2)
+
+
+def convert(out: str, layout: str, flags: DataFlags) -> None:
+    """Read the files that the flags name and write a data folder."""
+    from galenic.cli import inputs
+    from galenic.data import read
+
+    if layout == "tables":
+        data = inputs.read_all(flags)
+    else:
+        if not flags.response:
+            raise ValueError(f"--layout {layout} needs --response, the file or folder of the official table. Name it.")
+        reader = getattr(read, layout)
+        rest = {"expression": flags.expression, **inputs.modalities(flags.modality)}
+        data = reader(flags.response, **{name: path for name, path in rest.items() if path})
+    data = inputs.choose(data, flags)
+    read.write(data, out)
+    typer.echo(f"{data!r}\n{data.coverage.to_string(index=False) if len(data.coverage) else ''}\ndata folder: {out}")
+
+
+def simulate(out: str, flags: ScreenFlags) -> None:
+    """Write a simulated screen and its truth."""
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from galenic.data import read
+    from galenic.data.simulate import screen
+
+    data, truth = screen(**asdict(flags))
+    read.write(data, out)
+    truth.to_csv(Path(out) / "truth.csv", index=False)
+    typer.echo(f"{data!r}\ndata folder: {out}")

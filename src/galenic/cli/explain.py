@@ -1,0 +1,90 @@
+"""``galenic explain RUN``: the genes behind each drug's predictions, with their stability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from galenic.cli.flags import add, collect
+from galenic.cli.inputs import DataFlags
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainFlags:
+    """How biomarkers are found.
+
+    Parameters
+    ----------
+    repeats
+        Refits on random halves of the cells; stability is the share of them that agree.
+    null
+        Refits on shuffled responses; q-values are measured against them. 0 leaves the q-values out.
+    keep
+        Genes to list for each drug.
+    jobs
+        Refits at the same time.
+    """
+
+    repeats: int = 20
+    null: int = 5
+    keep: int = 50
+    jobs: int = 1
+
+
+def command() -> Any:
+    """The verb, for the command line."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+    def run(
+        folder: str = typer.Argument(..., metavar="RUN", help="Run folder of 'galenic fit'."),
+        out: str = typer.Option(None, "--out", help="Table to write besides (CSV)."),
+        **flags: Any,
+    ) -> None:
+        """Rank the genes behind each drug's predictions: weight, stability over refits, q-value against shuffled responses.
+
+        The data of the fit are read again, unless other data are named.
+        """
+        explain(folder, collect(DataFlags, flags), collect(ExplainFlags, flags), out)
+
+    app.command()(add(run, DataFlags, ExplainFlags))
+    return typer.main.get_command(app)
+
+
+def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | None = None) -> None:
+    """Add ``biomarkers.csv`` to a run folder and write its page anew."""
+    from pathlib import Path
+
+    from galenic.cli import inputs, summary
+    from galenic.explain.biomarkers import biomarkers
+    from galenic.models.base import load
+    from galenic.models.importance import resampled_importance
+    from galenic.report import run as run_folder
+
+    model = load(folder)
+    run = run_folder.read(folder)
+    if not data_flags.recipe():
+        data_flags = inputs.from_recipe(run.record["fields"].get("data", {}))
+    data = inputs.choose(inputs.read_all(data_flags), data_flags)
+    with run.timed("explain"):
+        weights, null, index, drugs = resampled_importance(
+            model, data, n_repeats=how.repeats, n_null=how.null, n_jobs=how.jobs
+        )
+        table = biomarkers(
+            weights,
+            list(index.get_level_values("feature")),
+            drugs,
+            null=null if how.null else None,
+            modality=list(index.get_level_values("modality")),
+            keep=how.keep,
+        )
+    names = data.drugs["name"] if "name" in data.drugs else data.drugs.index.to_series()
+    table.insert(1, "name", names.reindex(table["drug"]).to_numpy())
+    run.write("biomarkers", table)
+    if out:
+        table.to_csv(Path(out), index=False)
+    best = table[table["rank"] == 1].sort_values("q_value", kind="stable").head(10)
+    for row in best.itertuples():
+        typer.echo(f"{row.name}: {row.gene} (weight {row.weight:+.3f}, stability {row.stability:.2f}, q {row.q_value:.3f})")
+    summary.finish(run)

@@ -1,0 +1,134 @@
+"""``galenic fit MODEL``: read, cross-validate beside the floors, fit on everything, save, report."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from galenic.cli.flags import add, collect
+from galenic.cli.inputs import DataFlags
+from galenic.models import MODELS, find
+
+
+def kebab(name: str) -> str:
+    """``KernelRidge`` as it is typed: ``kernel-ridge``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+
+
+NAMES = {kebab(name): name for name in MODELS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitFlags:
+    """How a model is judged before it is fitted on everything.
+
+    Parameters
+    ----------
+    by
+        What the folds leave out: pair, cell, drug (by structure), tissue, study, another column, or file (a column
+        named fold); several separated by commas.
+    folds
+        Number of folds; 0 fits without judging.
+    seeds
+        One division into folds for each, separated by commas.
+    jobs
+        Fits at the same time.
+    overwrite
+        Replace an earlier run in the same folder.
+    resume
+        Go on with an interrupted run in the same folder.
+    """
+
+    by: tuple[str, ...] = ("cell",)
+    folds: int = 5
+    seeds: tuple[int, ...] = (0,)
+    jobs: int = 1
+    overwrite: bool = False
+    resume: bool = False
+
+
+class _Models(TyperGroup):
+    """One command a model; only the one that is called is imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(NAMES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in NAMES:
+            return None
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        summary = MODELS[NAMES[cmd_name]][1]
+        if cmd_name in sys.argv:
+            app.command(name=cmd_name, help=f"Fit {NAMES[cmd_name]}: {summary}.")(_command(NAMES[cmd_name]))
+        else:
+            app.command(name=cmd_name, short_help=summary)(lambda: None)
+        return typer.main.get_command(app)
+
+
+def command() -> Any:
+    """The verb, for the command line."""
+    app = typer.Typer(cls=_Models, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+    @app.callback()
+    def fit() -> None:
+        """Fit a model, score it beside its floors on the same folds, save it, and write a report."""
+
+    return typer.main.get_command(app)
+
+
+def _command(name: str) -> Any:
+    model_class = find(name)
+
+    def run(
+        out: str = typer.Option(..., "--out", help="Run folder to write."),
+        **flags: Any,
+    ) -> None:
+        fit(collect(model_class, flags), out, collect(DataFlags, flags), collect(FitFlags, flags))  # type: ignore[arg-type]
+
+    return add(run, DataFlags, FitFlags, model_class)
+
+
+def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
+    """Judge ``model`` beside its floors, fit it on everything and save it to the run folder ``out``."""
+    from galenic.cli import inputs, summary
+    from galenic.models.fields import to_dict
+    from galenic.report import run as run_folder
+
+    fields = {
+        "model": type(model).__name__,
+        **to_dict(model),
+        "data": data_flags.recipe(),
+        **{key: value for key, value in asdict(how).items() if key in ("by", "folds", "seeds")},
+    }
+    whole = inputs.read_all(data_flags)
+    data = inputs.choose(whole, data_flags)
+    with run_folder.start(
+        out,
+        verb="fit",
+        command=summary.typed(),
+        fields=fields,
+        title=f"{type(model).__name__} on {data.pairs['cell'].nunique():,} cells and {data.pairs['drug'].nunique():,} drugs",
+        seed=getattr(model, "seed", None),
+        inputs=data_flags.files,
+        overwrite=how.overwrite,
+        resume=how.resume,
+    ) as run, summary.kept_warnings(run):
+        summary.describe(run, data)
+        if how.folds:
+            from galenic.benchmark import benchmark
+
+            with run.timed("judge"):
+                parts = run.folder / "parts"
+                result = benchmark(
+                    [model], data, by=how.by, n_folds=how.folds, seeds=how.seeds, n_jobs=how.jobs, parts=parts, progress=True
+                )
+            summary.write_result(run, result, whole)
+        with run.timed("fit"):
+            model.fit(data, n_jobs=how.jobs, progress=True)
+        model.save(run.path("model"))
+    summary.finish(run)

@@ -1,0 +1,88 @@
+"""Flags from dataclass fields: the name, type, default and help of a parameter are written once, in its class."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import typer
+
+from galenic.models.fields import annotations, helps
+
+T = TypeVar("T")
+
+
+def add(function: Callable[..., None], *classes: type, **prefixes: str) -> Callable[..., None]:
+    """Give ``function(**flags)`` one flag for each field of ``classes``, after its own parameters.
+
+    Parameters
+    ----------
+    function
+        Takes its own parameters and ``**flags``.
+    classes
+        Dataclasses; a field that is a dataclass itself becomes ``--field.name``.
+    """
+    own = inspect.signature(function, eval_str=True).parameters.values()
+    kept = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    made = [parameter for cls in classes for parameter in _flags(cls, "")]
+
+    def command(**values: Any) -> None:
+        function(**values)
+
+    signature = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*kept, *made]])
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    command.__doc__, command.__name__ = function.__doc__, function.__name__
+    return command
+
+
+def collect(cls: type[T], flags: dict[str, Any], prefix: str = "") -> T:
+    """Build ``cls`` from the flags that :func:`add` made."""
+    values = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        kind, key = annotations(cls)[field.name], prefix + field.name
+        if dataclasses.is_dataclass(kind):
+            values[field.name] = collect(kind, flags, f"{key}__")  # type: ignore[arg-type]
+        elif _is_tuple(kind):
+            values[field.name] = _items(kind, flags[key]) if isinstance(flags[key], str) else flags[key]
+        else:
+            values[field.name] = flags[key]
+    return cls(**values)
+
+
+def _flags(cls: type, prefix: str) -> Iterator[inspect.Parameter]:
+    said = helps(cls)
+    for field in dataclasses.fields(cls):
+        kind, key = annotations(cls)[field.name], prefix + field.name
+        if dataclasses.is_dataclass(kind):
+            yield from _flags(kind, f"{key}__")  # type: ignore[arg-type]
+            continue
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if _is_tuple(kind):
+            kind, default = str | None, ",".join(str(item) for item in default) or None
+        name = "--" + key.replace("__", ".").replace("_", "-")
+        spelled = f"{name}/--no-{name[2:]}" if kind is bool else name
+        option = typer.Option(spelled, help=said.get(field.name, ""), show_default=default is not None)
+        yield inspect.Parameter(
+            key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+        )
+
+
+def _is_tuple(kind: Any) -> bool:
+    if get_origin(kind) in (types.UnionType, Union):
+        return any(_is_tuple(arg) for arg in get_args(kind))
+    return get_origin(kind) is tuple
+
+
+def _items(kind: Any, text: str) -> tuple[Any, ...]:
+    """``"a,b"`` as a tuple of what ``kind`` holds."""
+    convert = get_args(kind)[0] if get_origin(kind) is tuple else str
+    try:
+        return tuple(convert(item.strip()) for item in text.split(",") if item.strip())
+    except ValueError as error:
+        raise ValueError(
+            f"a list of {convert.__name__} separated by commas is expected; received {text!r}. Correct the flag."
+        ) from error

@@ -1,0 +1,121 @@
+"""The flags that say where measured responses lie, and how they are read into one container."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from galenic.data.response import ResponseData
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFlags:
+    """Where the data lie.
+
+    Parameters
+    ----------
+    data
+        A data folder written by 'galenic data convert' or 'galenic data simulate', in place of all the flags below.
+    response
+        Table with one row a measurement (CSV, TSV, Parquet, xlsx; compressed or not).
+    expression
+        Expression matrix, cells x genes (CSV, TSV, Parquet, xlsx, h5ad).
+    modality
+        More matrices of the cells, as name=file separated by commas: mutation=mut.csv,methylation=meth.csv.
+    drugs
+        Table of drugs with a SMILES column.
+    cells
+        Table of cells with a tissue column.
+    cell_column
+        Column of the response table that holds the cell, where it is not recognised.
+    drug_column
+        Column of the response table that holds the drug, where it is not recognised.
+    response_column
+        Column of the response table that holds the response, where it is not recognised.
+    unit
+        Unit of the response where the column's name does not tell: ln_ic50, ic50 (micromolar), auc or viability.
+    repeats
+        What to do where a (cell, drug) pair stands twice: refuse or take the mean.
+    complete
+        Keep only cells in which these were measured, separated by commas: expression,mutation.
+    one_screen
+        Keep one screen of each compound: the latest id of each structure; drugs without a structure leave.
+    """
+
+    data: str | None = None
+    response: str | None = None
+    expression: str | None = None
+    modality: tuple[str, ...] = ()
+    drugs: str | None = None
+    cells: str | None = None
+    cell_column: str | None = None
+    drug_column: str | None = None
+    response_column: str | None = None
+    unit: str | None = None
+    repeats: Literal["refuse", "mean"] = "refuse"
+    complete: tuple[str, ...] = ()
+    one_screen: bool = False
+
+    @property
+    def files(self) -> list[str]:
+        """Every file or folder that is read."""
+        named = (self.data, self.response, self.expression, *modalities(self.modality).values(), self.drugs, self.cells)
+        return [path for path in named if path]
+
+    def recipe(self) -> dict[str, Any]:
+        """What differs from the defaults, as plain JSON: enough to read the same data again."""
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in plain.items() if value not in (None, [], False, "refuse")}
+
+
+def from_recipe(recipe: dict[str, Any]) -> DataFlags:
+    """The flags that :meth:`DataFlags.recipe` came from."""
+    return DataFlags(**{key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()})
+
+
+def modalities(items: tuple[str, ...]) -> dict[str, str]:
+    """``("mutation=mut.csv",)`` as a mapping."""
+    named = {}
+    for item in items:
+        name, equals, path = item.partition("=")
+        if not equals or not name or not path:
+            raise ValueError(f"a modality is written name=file, as in mutation=mut.csv; received {item!r}. Name it so.")
+        named[name] = path
+    return named
+
+
+def read_all(flags: DataFlags) -> ResponseData:
+    """Read the files that the flags name, before any screen is left out."""
+    from galenic.data import read
+
+    if flags.data:
+        given = [name for name in flags.recipe() if name not in ("data", "complete", "one_screen")]
+        if given:
+            raise ValueError(
+                f"--data names a whole data folder; --{given[0].replace('_', '-')} names a part. Give one or the other."
+            )
+        return read.read_folder(flags.data)
+    if not flags.response:
+        raise ValueError(
+            "measured responses are expected: --data FOLDER, or --response TABLE with --expression MATRIX; received neither. "
+            "'galenic data simulate screen --out screen/' makes a folder to try."
+        )
+    columns = {"cell": flags.cell_column, "drug": flags.drug_column, "response": flags.response_column}
+    return read.response_data(
+        flags.response,
+        expression=flags.expression,
+        modalities=modalities(flags.modality),
+        drugs=flags.drugs,
+        cells=flags.cells,
+        columns={key: value for key, value in columns.items() if value},
+        unit=flags.unit,
+        repeats=flags.repeats,
+    )
+
+
+def choose(data: ResponseData, flags: DataFlags) -> ResponseData:
+    """Only the cells and screens that the flags keep."""
+    if flags.complete:
+        data = data.complete(*flags.complete)
+    return data.one_screen_per_compound() if flags.one_screen else data

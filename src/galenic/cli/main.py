@@ -1,0 +1,100 @@
+"""The command ``galenic``: verbs are imported when called; errors end in words and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+VERBS = {
+    "demo": "the main job on a simulated screen, from nothing to an HTML report",
+    "fit": "fit a model, score it beside its floors, save it",
+    "predict": "predict responses of new cells with a saved model",
+    "evaluate": "score a table of predictions, or test it on patients",
+    "benchmark": "compare models on the same folds, from a plan file",
+    "explain": "rank the genes behind each drug's predictions",
+    "report": "write the HTML page of a run folder",
+    "data": "check, convert and simulate data",
+}
+
+
+class _Verbs(TyperGroup):
+    """Imports a verb when it is called, so that ``--help`` costs nothing."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        # The list of verbs needs names and one line each, not the verbs.
+        if ctx.resilient_parsing or not _called(cmd_name):
+            return typer.main.get_command(_named(cmd_name))
+        return import_module(f"galenic.cli.{cmd_name}").command()
+
+
+def _called(verb: str) -> bool:
+    return verb in sys.argv[1:]
+
+
+def _named(verb: str) -> typer.Typer:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name=verb, help=VERBS[verb], short_help=VERBS[verb])(lambda: None)
+    return app
+
+
+app = typer.Typer(
+    cls=_Verbs, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+)
+
+
+@app.callback(invoke_without_command=True)
+def _galenic(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    """Predict, explain and search drug response from gene expression, with every score beside its floor."""
+    if version:
+        from galenic import __version__
+
+        typer.echo(f"galenic {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 1 the work failed, 2 bad input or usage."""
+    import warnings
+
+    warnings.showwarning = _say
+    try:
+        app(prog_name="galenic")
+    except KeyboardInterrupt:
+        print("\nstopped; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(_explain(error))
+
+
+def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """One line for a warning of ours; those of libraries are for developers."""
+    if category is UserWarning:
+        print(f"Warning: {message}", file=sys.stderr)
+
+
+def _explain(error: Exception) -> int:
+    """Print why it ended; 2 where our own code refused what it was given, 1 where something broke."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    ours = trace is not None and Path(__file__).parents[1] in Path(trace.tb_frame.f_code.co_filename).parents
+    if isinstance(error, OSError) or (ours and isinstance(error, (ValueError, TypeError))):
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="galenic-", suffix=".log", delete=False) as log:
+        traceback.print_exception(error, file=log)
+    print(f"Failed: {type(error).__name__}: {error}\nThe details are in {log.name}", file=sys.stderr)
+    return 1

@@ -1,0 +1,94 @@
+"""``galenic predict RUN DATA``: ranked drugs for new cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from galenic.cli.flags import add, collect
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictFlags:
+    """What is predicted, and what else describes the cells.
+
+    Parameters
+    ----------
+    drugs
+        Table of drugs with a SMILES column, known or new; the drugs of fitting where absent.
+    modality
+        More matrices of the cells, as name=file separated by commas.
+    cells
+        Table of cells with a tissue column.
+    overwrite
+        Replace an earlier run in the same folder.
+    """
+
+    drugs: str | None = None
+    modality: tuple[str, ...] = ()
+    cells: str | None = None
+    overwrite: bool = False
+
+
+def command() -> Any:
+    """The verb, for the command line."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+    def run(
+        folder: str = typer.Argument(..., metavar="RUN", help="Run folder of 'galenic fit', or a model folder."),
+        data: str = typer.Argument(..., help="Expression matrix of the new cells, or a data folder."),
+        out: str = typer.Option(..., "--out", help="Table to write (.csv or .parquet), or a run folder."),
+        **flags: Any,
+    ) -> None:
+        """Predict the response of every cell to every drug, and rank the drugs of each cell (1 = most sensitive)."""
+        predict(folder, data, out, collect(PredictFlags, flags))
+
+    app.command()(add(run, PredictFlags))
+    return typer.main.get_command(app)
+
+
+def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
+    """Write predictions and ranks to a table or to a run folder."""
+    from pathlib import Path
+
+    from galenic.cli import inputs, summary
+    from galenic.data import read
+    from galenic.models.base import load
+    from galenic.models.ranking import rank
+    from galenic.report import run as run_folder
+
+    model = load(folder)
+    data = read.cells_to_predict(
+        source, modalities=inputs.modalities(how.modality), cells=how.cells, drugs=how.drugs, known=model.drugs_
+    )
+    if Path(out).suffix in (".csv", ".parquet"):
+        table = rank(model.predict(data), data.drugs)
+        _write(table, Path(out))
+        typer.echo(f"{len(table):,} predictions: {out}")
+        return
+    with run_folder.start(
+        out,
+        verb="predict",
+        command=summary.typed(),
+        fields={"model": type(model).__name__, "folder": folder},
+        title=f"{data.cells.n_obs:,} cells, {len(data.drugs):,} drugs ranked by {type(model).__name__}",
+        inputs=[source, *([how.drugs] if how.drugs else []), *([how.cells] if how.cells else [])],
+        overwrite=how.overwrite,
+    ) as run, summary.kept_warnings(run):
+        summary.describe(run, data)
+        with run.timed("predict"):
+            table = rank(model.predict(data), data.drugs)
+        run.write("predictions", table)
+        run.write("ranking", table)
+    for cell, best in list(table[table["rank"] <= 3].groupby("cell", sort=False))[:5]:
+        typer.echo(f"{cell}: {', '.join(f'{row.name} ({row.prediction:.2f})' for row in best.itertuples())}")
+    summary.finish(run)
+
+
+def _write(table: Any, path: Any) -> None:
+    """Whole or not at all."""
+    draft = path.with_name(f".{path.name}")
+    table.to_csv(draft, index=False) if path.suffix == ".csv" else table.to_parquet(draft, index=False)
+    draft.rename(path)

@@ -1,0 +1,112 @@
+"""What the verbs share at their end: tables into the run folder, a few lines on the screen, the report."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from galenic.benchmark import Result
+    from galenic.data.response import ResponseData
+    from galenic.report.run import Run
+
+SHOWN = (("all", "rmse"), ("all", "pearson"), ("within_drug", "pearson"), ("beyond_floor", "r2"))
+
+
+def typed() -> str:
+    """The command as it was typed."""
+    return shlex.join(["galenic", *sys.argv[1:]])
+
+
+@contextmanager
+def kept_warnings(run: Run) -> Iterator[None]:
+    """Print warnings as ever, and keep them for the report."""
+    shown = warnings.showwarning
+
+    def keep(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if category is UserWarning:
+            run.note(message)
+        shown(message, category, *rest, **named)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = keep
+        try:
+            yield
+        finally:
+            warnings.showwarning = shown
+
+
+def describe(run: Run, data: ResponseData) -> None:
+    """Put the size of the data and what reading dropped into the run folder."""
+    sizes = {"expression": data.cells.n_vars} | {name: table.shape[1] for name, table in data.cells.obsm.items()}
+    run.record["data"] = {
+        "pairs": len(data),
+        "cells": int(data.pairs["cell"].nunique()),
+        "drugs": int(data.pairs["drug"].nunique()),
+        "unit": data.unit,
+        "modalities": sizes,
+    }
+    if len(data.coverage):
+        run.write("coverage", data.coverage)
+    typer.echo(repr(data))
+
+
+def write_result(run: Run, result: Result, whole: ResponseData) -> None:
+    """Write the tables of a benchmark and the ceilings of its data; print the scores."""
+    run.record["fields"]["floors"] = list(result.floors)
+    run.record["seconds"] |= {f"{row.model}, {row.split}": round(row.seconds, 2) for row in result.seconds.itertuples()}
+    for note in result.notes:
+        run.note(note)
+    run.write("metrics", result.metrics)
+    run.write("comparison", result.comparison)
+    run.write("scores_by_drug", result.scores_by_drug)
+    run.write("predictions", result.predictions)
+    found = ceilings(whole)
+    if found is not None:
+        run.write("ceilings", found)
+    shutil.rmtree(run.folder / "parts", ignore_errors=True)
+    show_scores(result.metrics, result.floors)
+
+
+def ceilings(data: ResponseData) -> pd.DataFrame | None:
+    """Agreement of repeated screens of one compound, where there are any."""
+    from galenic.evaluate.ceilings import ceiling
+
+    if "structure" not in data.drugs or data.drugs["structure"].dropna().is_unique:
+        return None
+    found = ceiling(data.pairs_with("structure"))
+    return found if len(found) else None
+
+
+def show_scores(metrics: pd.DataFrame, floors: tuple[str, ...]) -> None:
+    """Print mean scores of every model, floors marked."""
+    from rich.console import Console
+    from rich.table import Table
+
+    means = metrics.groupby(["split", "model", "group", "metric"], sort=False)["value"].mean()
+    for split, part in means.groupby(level="split", sort=False):
+        table = Table(title=f"unseen {split}s" if split != "pair" else "random pairs", title_justify="left")
+        for name in ("model", "RMSE", "Pearson", "Pearson within drugs", "R2 beyond drug + cell effects"):
+            table.add_column(name, justify="left" if name == "model" else "right")
+        for model in part.index.get_level_values("model").unique():
+            values = [part.get((split, model, *key), float("nan")) for key in SHOWN]
+            shown = ["–" if value != value else f"{value:.3f}" for value in values]
+            table.add_row(f"{model} (floor)" if model in floors else model, *shown)
+        Console().print(table)
+
+
+def finish(run: Run) -> None:
+    """Write the page and say where it is."""
+    from galenic.report.page import write_report
+
+    typer.echo(f"report: {write_report(run.folder)}")

@@ -1,0 +1,107 @@
+"""A benchmark plan: which data, which splits, which models, written in TOML."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from galenic.models import find
+from galenic.models.base import Model
+from galenic.models.fields import annotations, with_params
+
+SPLIT = {"by": ["cell"], "folds": 5, "seeds": [0]}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan that was read and checked.
+
+    Attributes
+    ----------
+    title
+        Heading of the report.
+    data
+        Where the data lie: the flags of the command line by name.
+    by, folds, seeds
+        The splits.
+    models
+        Unfitted models by label.
+    text
+        The plan as it was written.
+    """
+
+    title: str
+    data: dict[str, Any]
+    by: tuple[str, ...]
+    folds: int
+    seeds: tuple[int, ...]
+    models: dict[str, Model]
+    text: str
+
+
+def read(path: str | Path) -> Plan:
+    """Read a plan file; paths in it are taken from the folder it lies in.
+
+    A list given for a field that holds one value is a grid: one model for each value.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not TOML, or names an unknown table, model or field.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"a plan file is expected; {path} does not exist. Check the path.")
+    text = path.read_text(encoding="utf-8")
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} should be TOML; {error}. Correct that line.") from error
+    unknown = set(content) - {"title", "data", "split", "model"}
+    if unknown:
+        raise ValueError(f"a plan has title, [data], [split] and [[model]]; {path} also has {sorted(unknown)}. Remove them.")
+    split = SPLIT | content.get("split", {})
+    if set(split) != set(SPLIT):
+        raise ValueError(f"[split] has by, folds and seeds; {path} has {sorted(split)}. Correct the names.")
+    by = [split["by"]] if isinstance(split["by"], str) else split["by"]
+    return Plan(
+        title=content.get("title", path.stem),
+        data=_resolved(content.get("data", {}), path.parent),
+        by=tuple(by),
+        folds=int(split["folds"]),
+        seeds=tuple(split["seeds"]),
+        models=dict(item for entry in content.get("model", []) for item in _models(entry)),
+        text=text,
+    )
+
+
+def _resolved(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The flags of the data with their paths taken from ``folder``."""
+    found = dict(data)
+    for name in ("data", "response", "expression", "drugs", "cells"):
+        if name in found:
+            found[name] = str(folder / found[name])
+    if isinstance(found.get("modality"), dict):
+        found["modality"] = [f"{name}={folder / file}" for name, file in found["modality"].items()]
+    return found
+
+
+def _models(entry: dict[str, Any]) -> Iterator[tuple[str, Model]]:
+    """Each model that a [[model]] table stands for, with its label."""
+    fields = {key: value for key, value in entry.items() if key not in ("name", "label")}
+    model = find(entry.get("name", "")) ()
+    kinds = annotations(type(model))
+    grids = {
+        key: value if isinstance(value, list) and "tuple" not in str(kinds.get(key)) else [value]
+        for key, value in fields.items()
+    }
+    for values in itertools.product(*grids.values()):
+        changed = with_params(model, dict(zip(grids, values, strict=True)))
+        varied = [f"{key}={value}" for key, value in zip(grids, values, strict=True) if len(grids[key]) > 1]
+        yield ", ".join([entry.get("label", repr(changed).removesuffix("()")), *(varied if "label" in entry else [])]), changed

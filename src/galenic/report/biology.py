@@ -1,0 +1,147 @@
+"""Sections on what follows from predictions: ranked drugs, biomarkers, patients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from galenic.report.blocks import Cell, Figures, Section, Table, Text
+from galenic.report.figures import forest
+from galenic.report.run import Run
+from galenic.report.words import NOTHING, UNITS, count, interval, number, p_value
+
+N_CELLS, N_DRUGS = 20, 5  # of the ranking: what a page can show
+N_GENES, MAX_ROWS = 20, 6000  # of the biomarkers
+MEASURES = {
+    "classifier_auroc": "a classifier tells patients from cells (AUROC; 0.5 = it cannot)",
+    "mmd2": "maximum mean discrepancy, squared (0 = equal distributions)",
+    "outside_share": "share of patients outside the range of the cells (0.01 expected)",
+}
+
+
+def ranked_drugs(run: Run) -> Section | None:
+    """The drugs that each new cell is predicted to be most sensitive to."""
+    table = run.table("ranking")
+    if table is None or table.empty:
+        return None
+    unit = run.record["data"].get("unit", "")
+    cells = list(dict.fromkeys(table["cell"]))
+    top = table[(table["rank"] <= N_DRUGS) & table["cell"].isin(cells[:N_CELLS])].sort_values("rank")
+    rows: list[list[Cell | str]] = []
+    for cell, group in sorted(top.groupby("cell"), key=lambda item: cells.index(item[0])):
+        drugs = [Cell(_drug_name(row), _prediction(row), row["rank"]) for row in group.to_dict("records")[:N_DRUGS]]
+        rows.append([cell, *drugs, *[NOTHING] * (N_DRUGS - len(drugs))])
+    shown = f"The first {N_CELLS} of {count(len(cells))} cells; ranking.csv has all. " if len(cells) > N_CELLS else ""
+    how = (
+        f"For each cell the {N_DRUGS} drugs ranked first, with the predicted {UNITS.get(unit, unit) or 'response'} "
+        "and its interval, where the model gives one, below. Some drugs are potent on every cell: compare with the "
+        "other rows before reading a rank as specific."
+    )
+    table_block = Table(["cell", *(str(rank + 1) for rank in range(N_DRUGS))], rows, shown + "Rank 1 is the strongest.")
+    return Section("ranking", "Drugs ranked for new cells", how, [table_block])
+
+
+def biomarkers(run: Run) -> Section | None:
+    """The genes that drive the prediction of each drug, and how many planted drivers were found."""
+    table, truth = run.table("biomarkers"), run.table("truth")
+    blocks: list[Text | Table] = []
+    if truth is not None and len(truth):
+        blocks.append(Text(_recovered(truth), "note"))
+    if table is not None and len(table):
+        n_genes = max(3, min(N_GENES, MAX_ROWS // table["drug"].nunique()))
+        blocks.append(_gene_table(table[table["rank"] <= n_genes].sort_values(["drug", "rank"]), n_genes))
+    if not blocks:
+        return None
+    how = (
+        "Choose a drug. A bar to the right: more of the gene, a higher predicted response, that is resistance; to the left: "
+        "sensitivity. Trust genes with high stability and low q-value; correlated genes may stand in for each other."
+    )
+    return Section("biomarkers", "Biomarkers", how, blocks)
+
+
+def patients(run: Run) -> Section | None:
+    """Whether predictions tell responders from non-responders, and how far patients lie from the training cells."""
+    table, shift = run.table("patients"), run.table("shift")
+    blocks: list[Text | Figures | Table] = []
+    if table is not None and len(table):
+        blocks += _patient_blocks(table)
+    if shift is not None and len(shift):
+        rows: list[list[Cell | str]] = [
+            [
+                MEASURES.get(row["measure"], row["measure"]),
+                Cell(number(row["value"]), interval(row.get("low"), row.get("high")), row["value"]),
+                p_value(row.get("p_value")),
+            ]
+            for row in shift.to_dict("records")
+        ]
+        blocks += [
+            Text("Distance between patients and training cells", "heading"),
+            Table(["measure", "value", "p-value"], rows, "The larger the shift, the less scores on cells say here."),
+        ]
+    if not blocks:
+        return None
+    how = (
+        "AUROC is the chance that a responder is ranked as more sensitive than a non-responder, compared within cohorts; "
+        "0.5 is a coin. An interval that covers 0.5 shows nothing, and few responders make intervals wide."
+    )
+    return Section("patients", "Patients", how, blocks)
+
+
+def _patient_blocks(table: pd.DataFrame) -> list[Text | Figures | Table]:
+    low, high = (table[name] if name in table else pd.Series(float("nan"), table.index) for name in ("auroc_low", "auroc_high"))
+    names = table["drug"].fillna("") + ", " + table["cohort"].fillna("all").replace("all", "all cohorts")
+    points = pd.DataFrame({"label": names, "value": table["auroc"], "low": low, "high": high}).dropna(subset=["value"])
+    head = ["drug", "cohort", "patients", "responders", "AUROC", "AUPRC", "base rate", "p-value", "p, Holm"]
+    rows: list[list[Cell | str]] = [_patient_row(row) for row in table.to_dict("records")]
+    blocks: list[Text | Figures | Table] = [Table(head, rows, "Base rate is what AUPRC would be by chance.")]
+    if len(points):
+        blocks.insert(0, Figures([("AUROC with 95 % interval.", forest(points, "AUROC", 0.5))]))
+    return blocks
+
+
+def _patient_row(row: dict[str, Any]) -> list[Cell | str]:
+    responders = row.get("responders", row.get("n_responders"))
+    return [
+        str(row["drug"]),
+        str(row["cohort"]),
+        *(Cell(count(value), sort=value) for value in (row["n"], responders)),
+        Cell(number(row["auroc"]), interval(row.get("auroc_low"), row.get("auroc_high")), row["auroc"]),
+        *(Cell(number(row.get(name)), sort=row.get(name)) for name in ("auprc", "base_rate")),
+        *(Cell(p_value(row.get(name)), sort=row.get(name)) for name in ("p_value", "p_holm")),
+    ]
+
+
+def _gene_table(table: pd.DataFrame, n_genes: int) -> Table:
+    largest = table.groupby("drug")["weight"].transform(lambda weight: weight.abs().max())
+    table = table.assign(bar=(table["weight"] / largest).fillna(0.0))
+    columns = [name for name in ("stability", "q_value") if name in table]
+    head = ["drug", "rank", "gene", *(["modality"] if "modality" in table else []), "weight", *columns]
+    rows: list[list[Cell | str]] = []
+    for row in table.to_dict("records"):
+        spread = f"± {number(row['spread'])}" if row.get("spread") == row.get("spread", float("nan")) else ""
+        cells: list[Cell | str] = [str(row["drug"]), Cell(count(row["rank"]), sort=row["rank"]), str(row["gene"])]
+        cells += [str(row["modality"])] if "modality" in table else []
+        cells.append(Cell(number(row["weight"], signed=True), spread, row["weight"], bar=row["bar"]))
+        cells += [Cell(number(row[name], 2) if name == "stability" else p_value(row[name]), sort=row[name]) for name in columns]
+        rows.append(cells)
+    return Table([name.replace("q_value", "q-value") for name in head], rows,
+                 f"Up to {n_genes} genes a drug; biomarkers.csv has all.", is_searchable=True, choose=("drug",))  # fmt: skip
+
+
+def _recovered(truth: pd.DataFrame) -> str:
+    """How many of the drivers planted in a simulated screen stand among the biomarkers."""
+    found = truth["found"].astype(str).str.lower().isin(["true", "1", "1.0"])
+    text = f"{count(found.sum())} of {count(len(truth))} planted drivers were found"
+    if "modality" in truth and truth["modality"].nunique() > 1:
+        parts = found.groupby(truth["modality"]).agg(["sum", "size"])
+        text += f" ({', '.join(f'{name} {row[0]} of {row[1]}' for name, *row in parts.itertuples())})"
+    return f"{text}; this screen was simulated, so the truth is known."
+
+
+def _drug_name(row: dict[str, Any]) -> str:
+    return str(row["name"]) if isinstance(row.get("name"), str) else str(row["drug"])
+
+
+def _prediction(row: dict[str, Any]) -> str:
+    return f"{number(row['prediction'], 2)} {interval(row.get('low'), row.get('high'), 2)}".strip()

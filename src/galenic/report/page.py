@@ -1,0 +1,116 @@
+"""A run folder as one HTML page that opens anywhere, offline, and loads nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import plotly.graph_objects as go
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from galenic.report.blocks import Figures, Section
+from galenic.report.run import Run, read, replace
+from galenic.report.sections import SECTIONS
+
+PAGE = "report.html"
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write ``report.html`` into a run folder, from the files that lie in it.
+
+    Parameters
+    ----------
+    folder
+        A run folder; tables that it lacks are left out of the page.
+
+    Returns
+    -------
+    pathlib.Path
+        The page. It is replaced whole if it was there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is no run folder.
+    ValueError
+        If a file in it cannot be read.
+
+    Notes
+    -----
+    The page carries Plotly, compressed, once and only if it has a figure. Its content security policy allows the
+    scripts it was written with, by their hash, and no address on the network; names from the data cannot become markup.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from galenic.report.run import start
+    >>> with start(tempfile.mkdtemp(), verb="fit", command="galenic fit Ridge", fields={"alpha": 1.0}) as run:
+    ...     pass
+    >>> write_report(run.folder).name
+    'report.html'
+    """
+    run = read(folder)
+    sections = [section for make in SECTIONS if (section := make(run)) is not None]
+    html = render(run, sections)
+    place = run.folder / PAGE
+    replace(place, lambda path: path.write_text(html, encoding="utf-8"))
+    return place
+
+
+def render(run: Run, sections: list[Section]) -> str:
+    """HTML text of a page with these sections.
+
+    Parameters
+    ----------
+    run
+        The run, for title and state.
+    sections
+        Parts of the page, in order.
+
+    Returns
+    -------
+    str
+        The page.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["figure_json"] = _figure_json
+    environment.tests["block"] = lambda block, name: type(block).__name__ == name
+    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+    has_figures = any(isinstance(block, Figures) for section in sections for block in section.blocks)
+    library, library_hash = _plotly() if has_figures else ("", "")
+    return environment.get_template("page.html.j2").render(
+        run=run.record,
+        sections=sections,
+        style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704, our own file
+        script=Markup(script),  # noqa: S704
+        hashes=[_hash(script.encode()), *([library_hash] if has_figures else [])],
+        library=library,
+    )
+
+
+@cache
+def _plotly() -> tuple[str, str]:
+    """Plotly's script, compressed and in base64, and the hash by which the page allows it."""
+    script = get_plotlyjs().encode()
+    return base64.b64encode(gzip.compress(script, mtime=0)).decode(), _hash(script)
+
+
+def _hash(script: bytes) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
+
+
+def _figure_json(figure: go.Figure) -> Markup:
+    """Figure as JSON that cannot end the script element it stands in."""
+    text = figure.to_json()
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)  # noqa: S704

@@ -1,0 +1,177 @@
+"""Sections on how well models predict: score tables, figures, predicted against observed, scores by drug."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from galenic.report.blocks import Cell, Figures, Section, Table, Text
+from galenic.report.figures import drug_curves, observed, score_dots
+from galenic.report.run import Run
+from galenic.report.scores import Outcome, Scores, is_lower_better
+from galenic.report.words import NOTHING, SPLITS, UNITS, count, interval, metric_name, number, p_value, split_name
+
+COLUMNS = (
+    ("rmse", "all"),
+    ("auroc", "all"),
+    ("pearson", "all"),
+    ("pearson", "within_drug"),
+    ("pearson", "within_cell"),
+    ("pearson", "beyond_floor"),
+)
+CLAIMS = {"beats": ("beats its floor", "good"), "not": ("does not beat it", "bad"), "unknown": ("not known", "quiet")}
+
+
+def score_tables(run: Run) -> Section | None:
+    """Scores of all models, one table a split, with the difference to the best floor and the ceiling."""
+    scores = Scores.of_run(run)
+    if scores is None:
+        return None
+    unit = run.record["data"].get("unit", "")
+    blocks: list[Text | Table] = []
+    for split in scores.splits:
+        blocks += [
+            Text(split_name(split).capitalize(), "heading"),
+            Text(SPLITS.get(split, ("", ""))[1]),
+            _score_table(scores, split, unit),
+        ]
+    how = (
+        f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below; models are sorted by the first column, "
+        "the best of each column is bold. Judge a model by the last column, and by the columns 'within drug' and "
+        "'beyond floor': a high correlation over all pairs mostly says that drugs differ."
+    )
+    return Section("scores", "Scores beside floors and ceilings", how, [block for block in blocks if block != Text("")])
+
+
+def score_figures(run: Run) -> Section | None:
+    """Scores as dots with intervals, the best floor and the ceiling as lines."""
+    scores = Scores.of_run(run)
+    if scores is None:
+        return None
+    unit = run.record["data"].get("unit", "")
+    figures = []
+    for split in scores.splits:
+        for metric, group in dict.fromkeys([(scores.main_metric(split), "all"), ("pearson", "within_drug")]):
+            rows = scores.of(split, metric, group)
+            if rows["value"].notna().any():
+                floor = rows.loc[rows["model"] == scores.best(split, floor=True), "value"]
+                ceiling = next(iter(scores.ceiling(metric, group).values()), float("nan"))
+                axis = metric_name(metric, group, unit)
+                better = "lower" if is_lower_better(metric) else "higher"
+                figure = score_dots(rows, scores.floors, axis, floor.mean(), ceiling)
+                figures.append((f"{split_name(split).capitalize()}: {axis}; {better} is better.", figure))
+    how = (
+        "Dots are models, open diamonds are floors, bars are 95 % intervals; the dashed line is the floor with the best "
+        "score in the first column of the table, the dotted line the ceiling."
+    )
+    return Section("figures", "Scores at a glance", how, [Figures(figures)])
+
+
+def predicted_and_observed(run: Run) -> Section | None:
+    """Prediction against truth of the best model of each split, one seed."""
+    scores = Scores.of_run(run)
+    model_of = {split: scores.outcome(split).model for split in scores.splits} if scores else {}
+    unit = run.record["data"].get("unit", "")
+    figures = []
+    for split, model in (model_of or {"": None}).items():
+        where = {"model": model, "split": split} if model else {}
+        table = run.table("predictions", **where)
+        if table is None or "response" not in table:
+            return None
+        table = table.dropna(subset=["response", "prediction"])
+        table = table[table["seed"] == table["seed"].min()] if "seed" in table else table
+        if len(table):
+            caption = f"{count(len(table))} pairs, Pearson {number(table['response'].corr(table['prediction']), 2)}."
+            start = f"{split_name(split).capitalize()}, {model}: " if model else ""
+            figures.append((start + caption, observed(table, UNITS.get(unit, unit))))
+    if not figures:
+        return None
+    how = (
+        "Each pair was held out when it was predicted; on the dashed line truth and prediction agree. Most of the "
+        "correlation seen here is the difference between potent and weak drugs, which drug means predict as well."
+    )
+    return Section("observed", "Predicted and observed", how, [Figures(figures)])
+
+
+def scores_by_drug(run: Run) -> Section | None:
+    """Scores inside each drug: curves over drugs, and a table to search."""
+    table = run.table("scores_by_drug")
+    if table is None or table.empty:
+        return None
+    metric = next((name for name in ("pearson", "spearman", "auroc") if (table["metric"] == name).any()), None)
+    table = table[table["metric"] == (metric or table["metric"].iloc[0])]
+    axis = metric_name(metric or table["metric"].iloc[0], "within_drug")
+    scores = Scores.of_run(run)
+    best = {split: _shown_model(table, split, scores) for split in table["split"].unique()}
+    floor = {split: scores.best(split, floor=True) if scores else None for split in best}
+    shown = table[table["model"] == table["split"].map(best)]
+    beside = table[table["model"] == table["split"].map(floor)].groupby(["split", "drug"])["value"].mean()
+    mean = shown.groupby(["split", "drug", "model"], sort=False).agg(value=("value", "mean"), n=("n", "max")).reset_index()
+    mean["floor"] = beside.reindex(pd.MultiIndex.from_frame(mean[["split", "drug"]])).to_numpy()
+    rows: list[list[Cell | str]] = [
+        [
+            row.drug,
+            split_name(row.split),
+            row.model,
+            Cell(number(row.value), sort=row.value),
+            Cell(number(row.floor), sort=row.floor),
+            Cell(count(row.n), sort=row.n),
+        ]
+        for row in mean.sort_values("value", ascending=False).itertuples()
+    ]
+    how = (
+        "One value a drug: how well the best model of a split orders the cells for that drug. A drug in the left tail of "
+        "the figure should not be predicted with this model; 'floor' is the best floor, where it is defined."
+    )
+    head = ["drug", "split", "model", axis, "floor", "cells"]
+    curves = drug_curves(mean.assign(split=mean["split"].map(split_name)), axis)
+    blocks = [
+        Figures([("Drugs from worst to best; point at one for its name.", curves)]),
+        Table(head, rows, "Scores by drug; click a heading to sort.", is_searchable=True, choose=("split",)),
+    ]
+    return Section("drugs", "Scores by drug", how, blocks)
+
+
+def _score_table(scores: Scores, split: str, unit: str) -> Table:
+    main = scores.main_metric(split)
+    columns = [(metric, group) for metric, group in dict.fromkeys([(main, "all"), *COLUMNS])
+               if scores.of(split, metric, group)["value"].notna().any()]  # fmt: skip
+    by_column = {column: scores.of(split, *column).set_index("model") for column in columns}
+    best = {column: rows["value"].min() if is_lower_better(column[0]) else rows["value"].max()
+            for column, rows in by_column.items()}  # fmt: skip
+    rows: list[list[Cell | str]] = []
+    for model in scores.of(split, main)["model"]:
+        is_floor = model in scores.floors
+        row: list[Cell | str] = [Cell(model, badge="floor" if is_floor else "")]
+        row += [_score_cell(by_column[column], model, best[column]) for column in columns]
+        rows.append([*row, Cell(NOTHING, kind="quiet") if is_floor else _difference_cell(scores.outcome(split, model))])
+    foot: list[list[Cell | str]] = []
+    for between in dict.fromkeys(name for column in columns for name in scores.ceiling(*column)):
+        values = [scores.ceiling(*column).get(between, float("nan")) for column in columns]
+        foot.append([Cell("ceiling", note=between), *(Cell(number(value), sort=value) for value in values), ""])
+    head = ["model", *(metric_name(metric, group, unit) for metric, group in columns), "difference to best floor"]
+    return Table(head, rows, foot=foot)
+
+
+def _score_cell(rows: pd.DataFrame, model: str, best: float) -> Cell:
+    if model not in rows.index:
+        return Cell(NOTHING)
+    row = rows.loc[model]
+    kind = "best" if row["value"] == best else ""
+    return Cell(number(row["value"]), note=interval(row["low"], row["high"]), sort=float(row["value"]), kind=kind)
+
+
+def _difference_cell(outcome: Outcome) -> Cell:
+    words, kind = CLAIMS[outcome.verdict]
+    span = interval(outcome.low, outcome.high)
+    return Cell(f"{number(outcome.difference, signed=True)} {span}".strip(), f"{words}", outcome.difference, kind)
+
+
+def _shown_model(table: pd.DataFrame, split: str, scores: Scores | None) -> str:
+    there = table.loc[table["split"] == split, "model"]
+    best = scores.best(split, floor=False) if scores else None
+    return best if best in set(there) else str(there.iloc[0])
+
+
+def _folds_and_seeds(scores: Scores) -> str:
+    plural = "" if scores.n_seeds == 1 else "s"
+    return f"{scores.n_folds} folds x {scores.n_seeds} seed{plural}"

@@ -1,0 +1,123 @@
+"""The sections of the report in their order; each is a plain function of the run and may find nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from galenic.report.biology import biomarkers, patients, ranked_drugs
+from galenic.report.blocks import Cell, Facts, Section, Table, Text
+from galenic.report.performance import predicted_and_observed, score_figures, score_tables, scores_by_drug
+from galenic.report.run import Run
+from galenic.report.scores import Scores, sentence
+from galenic.report.words import GLOSSARY, UNITS, count, metric_name, number, split_name
+
+KINDS = {"beats": "good", "not": "bad", "unknown": "note"}
+
+
+def headline(run: Run) -> Section | None:
+    """What was asked, and the answer in one sentence for each split."""
+    scores = Scores.of_run(run)
+    blocks: list[Text] = []
+    if scores is not None:
+        unit = run.record["data"].get("unit", "")
+        for outcome in map(scores.outcome, scores.splits):
+            what, metric = split_name(outcome.split), metric_name(outcome.metric, unit=unit)
+            blocks.append(Text(sentence(outcome, what, metric), KINDS[outcome.verdict]))
+    else:
+        predictions = run.table("predictions")
+        if predictions is not None:
+            pairs, cells, drugs = (count(n) for n in (len(predictions), *predictions[["cell", "drug"]].nunique()))
+            blocks.append(Text(f"{pairs} responses were predicted: {cells} cells and {drugs} drugs.", "note"))
+    if not blocks:
+        return None
+    how = (
+        "'Best' is the model with the best mean on the data that score it, so with many models its score is a little "
+        "too good; a floor is a simple baseline that learned nothing from genes."
+    )
+    return Section("answer", "The answer", how if scores is not None else "", blocks)
+
+
+def data(run: Run) -> Section | None:
+    """What the run was computed on, and what reading dropped and why."""
+    facts = run.record["data"]
+    coverage = run.table("coverage")
+    tiles = [(name, count(facts[name])) for name in ("pairs", "cells", "drugs") if name in facts]
+    tiles += [("unit", UNITS.get(facts["unit"], str(facts["unit"])))] if "unit" in facts else []
+    modalities = facts.get("modalities") or {}
+    tiles += [(f"{name} features", count(n)) for name, n in modalities.items()] if isinstance(modalities, Mapping) else []
+    blocks: list[Facts | Table] = [Facts(tiles)] if tiles else []
+    if coverage is not None and len(coverage):
+        rows: list[list[Cell | str]] = [
+            [
+                _text(row["step"]),
+                *(Cell(count(row[name]), sort=row[name]) for name in ("kept", "dropped")),
+                _text(row["why"]),
+                Cell(_text(row.get("examples")), kind="quiet"),
+            ]
+            for row in coverage.to_dict("records")
+        ]
+        blocks.append(Table(["step", "kept", "dropped", "why", "examples"], rows, "What reading kept and dropped."))
+    if not blocks:
+        return None
+    how = "If much was dropped for a reason you do not expect, stop here: ids of two files may not be of one kind."
+    return Section("data", "The data", how, blocks)
+
+
+def warnings(run: Run) -> Section | None:
+    """The warnings raised during the run."""
+    notes = [Text(str(note), "warning") for note in run.record["warnings"]]
+    how = "None of these stopped the run; each may make its results poorer."
+    return Section("warnings", f"Warnings ({len(notes)})", how, list(notes)) if notes else None
+
+
+def provenance(run: Run) -> Section | None:
+    """Command, settings, versions, hashes and timings: what it takes to repeat the run."""
+    record = run.record
+    blocks: list[Text | Facts | Table] = [Text(record["command"], "code")] if record["command"] else []
+    pairs = [("seed", record["seed"]), ("started", record.get("started")), ("finished", record.get("finished"))]
+    pairs += [(f"setting: {name}", value) for name, value in record["fields"].items()]
+    pairs += [(name, value) for name, value in {"galenic": record["galenic"], **record["versions"]}.items()]
+    pairs += [(f"time: {name}", f"{number(value, 1)} s") for name, value in record["seconds"].items()]
+    memory = record.get("peak_memory_mb")
+    pairs += [("peak memory", f"{count(memory)} MB, largest process")] if memory else []
+    blocks.append(Facts([(name, _setting(value)) for name, value in pairs if value not in (None, "")], is_list=True))
+    if record["inputs"]:
+        rows: list[list[Cell | str]] = [
+            [str(item["path"]), Cell(count(item.get("bytes")), sort=item.get("bytes")), Cell(item["sha256"], kind="code")]
+            for item in record["inputs"]
+        ]
+        blocks.append(Table(["input", "bytes", "sha256"], rows))
+    how = "The command repeats the run; equal hashes mean equal inputs."
+    return Section("provenance", "How to repeat this", how, blocks)
+
+
+def glossary(run: Run) -> Section | None:
+    """The words of the report."""
+    return Section("glossary", "Words", "", [Facts(list(GLOSSARY.items()), is_list=True)])
+
+
+SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+    headline,
+    warnings,
+    data,
+    score_figures,
+    score_tables,
+    predicted_and_observed,
+    scores_by_drug,
+    ranked_drugs,
+    biomarkers,
+    patients,
+    provenance,
+    glossary,
+)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {_setting(item)}" for name, item in value.items())
+    return ", ".join(map(_setting, value)) if isinstance(value, list) else str(value)
