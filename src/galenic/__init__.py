@@ -12,33 +12,31 @@ from galenic.models import MODELS
 
 __version__ = "0.1.0"
 
+_MODULES = {
+    "drugs": "galenic.data.drugs",
+    "evaluate": "galenic.evaluate",
+    "explain": "galenic.explain",
+    "read": "galenic.data.read",
+    "simulate": "galenic.data.simulate",
+}
 _NAMES = {
     "ResponseData": "galenic.data.response",
-    "simulate": "galenic.data",
-    "read": "galenic.data",
-    "drugs": "galenic.data",
-    "evaluate": "galenic",
-    "explain": "galenic",
-    "split": "galenic.evaluate.splits",
-    "benchmark": "galenic.benchmark",
+    "benchmark": "galenic.benchmarking",
     "load": "galenic.models.base",
+    "rank": "galenic.models.ranking",
+    "split": "galenic.evaluate.splits",
     "with_params": "galenic.models.fields",
     **{name: place for name, (place, _) in MODELS.items()},
 }
-_NAMES["rank"] = "galenic.models.ranking"
-__all__ = ["__version__", *sorted(_NAMES)]
+__all__ = ["__version__", *sorted([*_MODULES, *_NAMES])]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _NAMES:
         raise AttributeError(f"module 'galenic' has no attribute {name!r}")
-    place = _NAMES[name]
-    try:
-        value = getattr(import_module(place), name)
-    except AttributeError:
-        value = import_module(f"{place}.{name}")
-    globals()[name] = value
-    return value
+    return getattr(import_module(_NAMES[name]), name)
 
 
 def __dir__() -> list[str]:

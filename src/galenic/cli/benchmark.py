@@ -41,7 +41,7 @@ def command() -> Any:
 def run(path: str, out: str, jobs: int, overwrite: bool, resume: bool) -> None:
     """Run the benchmark of a plan file and write its run folder."""
     from galenic import plan as plans
-    from galenic.benchmark import benchmark
+    from galenic.benchmarking import benchmark
     from galenic.cli import inputs, summary
     from galenic.report import run as run_folder
 

@@ -31,7 +31,7 @@ def run(out: str, seed: int, jobs: int, overwrite: bool) -> None:
     """Write the demo's run folder."""
     import numpy as np
 
-    from galenic.benchmark import benchmark
+    from galenic.benchmarking import benchmark
     from galenic.cli import summary
     from galenic.data.simulate import screen
     from galenic.explain.biomarkers import biomarkers, recovered

@@ -120,7 +120,7 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
     ) as run, summary.kept_warnings(run):
         summary.describe(run, data)
         if how.folds:
-            from galenic.benchmark import benchmark
+            from galenic.benchmarking import benchmark
 
             with run.timed("judge"):
                 parts = run.folder / "parts"

@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from galenic.benchmark import Result
+    from galenic.benchmarking import Result
     from galenic.data.response import ResponseData
     from galenic.report.run import Run
 

@@ -99,7 +99,7 @@ def responders(
         if cohort is not None:
             for part, members in some.groupby("cohort"):
                 rows.append({"drug": name, "cohort": part, **_test(members, n_bootstrap, seed)})
-    result = pd.DataFrame(rows, columns=_COLUMNS)
+    result = pd.DataFrame(rows, columns=_COLUMNS).astype(dict.fromkeys(_COLUMNS[4:], "float64"))
     combined = (result["cohort"] == "all").to_numpy()
     for family in (combined, ~combined):
         result.loc[family, "p_holm"] = holm(result.loc[family, "p_value"].to_numpy())

@@ -52,7 +52,8 @@ class Model:
     def _restore(self, spec: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Take back what :meth:`_state` gave."""
         self.spec_: dict[str, Any] = spec
-        self.arrays_: dict[str, np.ndarray] = arrays
+        # In one memory order before and after saving: sums in another order differ in the last bit.
+        self.arrays_: dict[str, np.ndarray] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     def save(self, folder: str | Path) -> Path:
         """Write the model to ``folder`` as ``model.json`` and ``weights.safetensors``; no pickle, nothing executable.
@@ -84,7 +85,7 @@ class Model:
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             (draft / "model.json").write_text(json.dumps(header, indent=1, allow_nan=False), encoding="utf-8")
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, draft / "weights.safetensors")
+            save_file(arrays, draft / "weights.safetensors")
             draft.chmod(0o755)
             if folder.exists():
                 shutil.rmtree(folder)

@@ -184,5 +184,6 @@ def _finish(figure: go.Figure, height: int, axis: str) -> go.Figure:
     return figure.update_layout(
         template="none", height=height, margin={"l": 8, "r": 12, "t": 26, "b": 44}, font={"size": 12.5},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="closest",
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": FLOOR, "activecolor": MODEL},
         showlegend=bool(figure.layout.showlegend), legend={"orientation": "h", "y": 1.12, "x": 0},
     )  # fmt: skip

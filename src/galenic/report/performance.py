@@ -35,9 +35,9 @@ def score_tables(run: Run) -> Section | None:
             _score_table(scores, split, unit),
         ]
     how = (
-        f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below; models are sorted by the first column, "
-        "the best of each column is bold. Judge a model by the last column, and by the columns 'within drug' and "
-        "'beyond floor': a high correlation over all pairs mostly says that drugs differ."
+        f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below, best model first; the best of each column is "
+        "bold. Judge a model by its difference to the best floor, and by the columns 'within drug' and 'beyond floor': "
+        "a high correlation over all pairs mostly says that drugs differ."
     )
     return Section("scores", "Scores beside floors and ceilings", how, [block for block in blocks if block != Text("")])
 
@@ -141,15 +141,16 @@ def _score_table(scores: Scores, split: str, unit: str) -> Table:
     rows: list[list[Cell | str]] = []
     for model in scores.of(split, main)["model"]:
         is_floor = model in scores.floors
-        row: list[Cell | str] = [Cell(model, badge="floor" if is_floor else "")]
-        row += [_score_cell(by_column[column], model, best[column]) for column in columns]
-        rows.append([*row, Cell(NOTHING, kind="quiet") if is_floor else _difference_cell(scores.outcome(split, model))])
+        difference = Cell(NOTHING, sort=float("nan")) if is_floor else _difference_cell(scores.outcome(split, model))
+        values = [_score_cell(by_column[column], model, best[column]) for column in columns]
+        rows.append([Cell(model, badge="floor" if is_floor else ""), values[0], difference, *values[1:]])
     foot: list[list[Cell | str]] = []
     for between in dict.fromkeys(name for column in columns for name in scores.ceiling(*column)):
-        values = [scores.ceiling(*column).get(between, float("nan")) for column in columns]
-        foot.append([Cell("ceiling", note=between), *(Cell(number(value), sort=value) for value in values), ""])
-    head = ["model", *(metric_name(metric, group, unit) for metric, group in columns), "difference to best floor"]
-    return Table(head, rows, foot=foot)
+        limits = [scores.ceiling(*column).get(between, float("nan")) for column in columns]
+        first, *others = [Cell(number(limit), sort=limit) for limit in limits]
+        foot.append([Cell("ceiling", note=between), first, "", *others])
+    first_name, *names = [metric_name(metric, group, unit) for metric, group in columns]
+    return Table(["model", first_name, "difference to best floor", *names], rows, foot=foot)
 
 
 def _score_cell(rows: pd.DataFrame, model: str, best: float) -> Cell:

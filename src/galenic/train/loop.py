@@ -22,6 +22,20 @@ from galenic.train.training import Training, rate
 OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same from the first step to the last."""
+
+    net: nn.Module  # this and the optimiser as the fabric wraps them
+    optimizer: Any
+    groups: list[dict[str, Any]]  # parameter groups of the optimiser
+    step: Step
+    training: Training
+    n_steps: int  # of an epoch
+    seed: int
+    fabric: Any
+
+
 @dataclass
 class _State:
     """What a run has come to, beside the network and the optimiser."""
@@ -111,31 +125,32 @@ def train(
             f"training needs batches and trainable parameters; received {n_steps} batches and {len(parameters)} "
             "trainable tensors. Check the rows and requires_grad."
         )
-    inner = OPTIMIZERS[training.optimizer](parameters, lr=training.lr, weight_decay=training.weight_decay)
-    outer, optimizer = fabric.setup(net, inner)
+    optimizer = OPTIMIZERS[training.optimizer](parameters, lr=training.lr, weight_decay=training.weight_decay)
+    outer, wrapped = fabric.setup(net, optimizer)
     path = Path(checkpoint) if checkpoint is not None else None
     settings = {"training": asdict(training), "seed": seed, "batches": n_steps, "validation": valid is not None}
     settings["network"] = {name: list(tensor.shape) for name, tensor in net.state_dict().items()}
-    state = _resume(path, settings, net, inner, fabric) if path else _State()
+    state = _resume(path, settings, net, optimizer, fabric) if path else _State()
+    run = _Run(outer, wrapped, optimizer.param_groups, step, training, n_steps, seed, fabric)
     # Every epoch has its own random numbers, so none need to be stored to resume.
     show = progress_bar(progress and fabric.is_global_zero, training.max_epochs * n_steps, state.epoch * n_steps)
     with seeded(seed, fabric.device), show as advance:
         while state.epoch < training.max_epochs and not 0 < training.patience <= state.stale:
             started = perf_counter()
             reseed(fabric.device, seed, state.epoch, fabric.global_rank)
-            trained = _fit(outer, inner, optimizer, batches, step, training, state, seed, fabric, n_steps, advance)
+            trained = _fit(run, state, batches, advance)
             row = {f"train_{name}": value for name, value in trained.items()}
-            watched, lr = trained, inner.param_groups[0]["lr"]
+            watched, lr = trained, run.groups[0]["lr"]
             if valid is not None:
                 reseed(fabric.device, seed)
-                watched = _score(outer, valid, step, state.epoch, seed, fabric)
+                watched = _score(run, state, valid)
                 row |= {f"valid_{name}": value for name, value in watched.items()}
             state.history.append({"epoch": state.epoch + 1, "seconds": perf_counter() - started, "lr": lr, **row})
             _judge(state, watched, training, net)
             if path and fabric.is_global_zero:
-                content = vars(state) | {"settings": settings, "net": _kept(net), "optimizer": inner.state_dict()}
+                content = vars(state) | {"settings": settings, "net": _kept(net), "optimizer": optimizer.state_dict()}
                 disk.write(path, content)
-    inner.zero_grad()
+    optimizer.zero_grad()
     if state.weights:
         net.load_state_dict(state.weights, strict=False)
     net.eval()
@@ -146,57 +161,44 @@ def train(
     return history.assign(best=history["epoch"] == kept)
 
 
-def _fit(
-    net: nn.Module,
-    inner: torch.optim.Optimizer,
-    optimizer: Any,
-    batches: Any,
-    step: Step,
-    training: Training,
-    state: _State,
-    seed: int,
-    fabric: Any,
-    n_steps: int,
-    advance: Callable[[str], None],
-) -> dict[str, float]:
-    """One pass over the training rows; ``inner`` is the optimiser, ``optimizer`` is it as the fabric wraps it."""
-    net.train()
-    sums, all_steps = Sums(), training.max_epochs * n_steps
-    ranks = {"rank": fabric.global_rank, "world_size": fabric.world_size}
-    for number, batch in enumerate(_stream(batches, state.epoch, seed, fabric, **ranks)):
-        done = state.epoch * n_steps + number
-        for group in inner.param_groups:
-            group["lr"] = rate(training, (done + 1) / all_steps, state.scale)
-        batch = fabric.to_device(batch)
-        terms = step(net, batch, done / all_steps)
+def _fit(run: _Run, state: _State, batches: Any, advance: Callable[[str], None]) -> dict[str, float]:
+    """Means of the terms over one pass of the training rows."""
+    run.net.train()
+    sums, all_steps = Sums(), run.training.max_epochs * run.n_steps
+    share = {"rank": run.fabric.global_rank, "world_size": run.fabric.world_size}
+    for number, batch in enumerate(_stream(run, batches, state.epoch, **share)):
+        done = state.epoch * run.n_steps + number
+        for group in run.groups:
+            group["lr"] = rate(run.training, (done + 1) / all_steps, state.scale)
+        terms = run.step(run.net, batch, done / all_steps)
         where = f"epoch {state.epoch + 1}, batch {number + 1}"
         total = sums.add(terms, batch, where)
-        inner.zero_grad()
-        fabric.backward(sum(terms.values()))
-        if training.clip:
-            fabric.clip_gradients(net, optimizer, max_norm=training.clip, error_if_nonfinite=False)
-        optimizer.step()
+        run.optimizer.zero_grad()
+        run.fabric.backward(sum(terms.values()))
+        if run.training.clip:
+            run.fabric.clip_gradients(run.net, run.optimizer, max_norm=run.training.clip, error_if_nonfinite=False)
+        run.optimizer.step()
         advance(f"{where}: {total:.4g}")
-    broken = [name for name, tensor in net.named_parameters() if not bool(tensor.isfinite().all())]
+    broken = [name for name, tensor in run.net.named_parameters() if not bool(tensor.isfinite().all())]
     if broken:
         raise FloatingPointError(
             f"weights should be finite; after epoch {state.epoch + 1} {len(broken)} tensors are not "
             f"(first: {broken[0]!r}). Lower training.lr or set training.clip."
         )
-    return sums.means(fabric)
+    return sums.means(run.fabric)
 
 
 @torch.no_grad()
-def _score(net: nn.Module, valid: Any, step: Step, epoch: int, seed: int, fabric: Any) -> dict[str, float]:
-    """Terms on the validation rows. Every process scores them all, so that all stop at the same epoch."""
-    net.eval()
+def _score(run: _Run, state: _State, valid: Any) -> dict[str, float]:
+    """Means of the terms over the validation rows. Every process scores them all, so that all stop together."""
+    run.net.eval()
     sums = Sums()
-    for number, batch in enumerate(_stream(valid, 0, seed, fabric)):
-        batch = fabric.to_device(batch)
-        sums.add(step(net, batch, 1.0), batch, f"validation after epoch {epoch + 1}, batch {number + 1}")
+    for number, batch in enumerate(_stream(run, valid)):
+        where = f"validation after epoch {state.epoch + 1}, batch {number + 1}"
+        sums.add(run.step(run.net, batch, 1.0), batch, where)
     if not sums.n_rows:
         raise ValueError("valid should give batches; it gave none. Check the rows, or pass valid=None.")
-    return sums.means(fabric)
+    return sums.means(run.fabric)
 
 
 def _judge(state: _State, watched: dict[str, float], training: Training, net: nn.Module) -> None:
@@ -224,12 +226,14 @@ def _kept(net: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in net.state_dict().items() if name not in frozen}
 
 
-def _resume(path: Path, settings: dict[str, Any], net: nn.Module, inner: torch.optim.Optimizer, fabric: Any) -> _State:
+def _resume(
+    path: Path, settings: dict[str, Any], net: nn.Module, optimizer: torch.optim.Optimizer, fabric: Any
+) -> _State:
     saved = fabric.broadcast(disk.read(path, settings) if fabric.is_global_zero else None)
     if saved is None:
         return _State()
     net.load_state_dict(saved["net"], strict=False)
-    inner.load_state_dict(saved["optimizer"])
+    optimizer.load_state_dict(saved["optimizer"])
     return _State(**{name: saved[name] for name in vars(_State())})
 
 
@@ -243,7 +247,8 @@ def _n_steps(batches: Any, world_size: int) -> int:
     return -(-len(batches) // world_size) if hasattr(batches, "epoch") else len(batches)
 
 
-def _stream(batches: Any, epoch: int, seed: int, fabric: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+def _stream(run: _Run, batches: Any, epoch: int = 0, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
     if hasattr(batches, "epoch"):
-        return batches.epoch(epoch, seed=seed, device=fabric.device, rank=rank, world_size=world_size)
-    return iter(batches)
+        where = {"device": run.fabric.device, "rank": rank, "world_size": world_size}
+        batches = batches.epoch(epoch, seed=run.seed, **where)
+    return map(run.fabric.to_device, batches)

@@ -36,7 +36,7 @@ def test_equals_the_loop(rng):
     assert list(found.columns[:5]) == ["between", "drug", "metric", "value", "n"]
     assert found["screens"].tolist()[:3] == ["0-0 and 0-1", "0-0 and 0-2", "0-1 and 0-2"]
     assert len(found) == 3 + 4
-    wide = table.pivot(index="cell", columns="drug", values="response")
+    wide = table.pivot_table(index="cell", columns="drug", values="response")
     for _, row in found.iterrows():
         both = wide[row["screens"].split(" and ")].dropna()
         assert row["n"] == len(both)
@@ -89,7 +89,7 @@ def test_agreement_of_studies_equals_the_loop(rng):
     repeated = repeated[repeated["screens"].str.match(r".-0 and .-1")]
     np.testing.assert_allclose(found["value"], repeated["value"])
     assert found["n"].tolist() == repeated["n"].tolist()
-    with pytest.raises(ValueError, match="none in common. Bring both to the same ids"):
+    with pytest.raises(ValueError, match=r"none in common. Bring both to the same ids"):
         agreement(a, b.assign(cell="x" + b["cell"]))
 
 

@@ -122,7 +122,7 @@ def test_ranks_equal_scipy_in_each_group(rng):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="one of rmse, mae.*received 'rmsd'"):
+    with pytest.raises(ValueError, match=r"one of rmse, mae.*received 'rmsd'"):
         grouped("rmsd", [1.0], [1.0], [0])
     with pytest.raises(ValueError, match="labels 0 and 1; received 1 other values"):
         auroc([0, 1, 2], [0.1, 0.2, 0.3])

@@ -95,9 +95,9 @@ def test_categories_and_numbers_serve_as_groups(table):
 
 
 def test_refusals(table):
-    with pytest.raises(ValueError, match="3 of .* are missing or.*for every model alike"):
+    with pytest.raises(ValueError, match=r"3 of .* are missing or.*for every model alike"):
         evaluate.response(table.assign(prediction=table["prediction"].where(np.arange(len(table)) > 2)))
-    with pytest.raises(ValueError, match="needs the column.*'floor'.*floor=None"):
+    with pytest.raises(ValueError, match=r"floor=None.*needs the column.*'floor'"):
         evaluate.overview(table.drop(columns="floor"))
     assert "beyond_floor" not in evaluate.overview(table, floor=None)["group"].tolist()
     with pytest.raises(ValueError, match="'tissue'"):

@@ -99,7 +99,7 @@ def test_constant_features_are_harmless(rng):
 
 def test_refusals(rng):
     x = pd.DataFrame(rng.normal(size=(30, 3)), columns=["a", "b", "c"])
-    with pytest.raises(ValueError, match="2 stand in one only.*Align them"):
+    with pytest.raises(ValueError, match=r"2 stand in one only.*Align them"):
         domain_shift(x, x.rename(columns={"a": "z"}))
     with pytest.raises(ValueError, match="same features in the same order"):
         domain_shift(x, x[["b", "a", "c"]])

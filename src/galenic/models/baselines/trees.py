@@ -203,9 +203,9 @@ class RandomForest(Trees):
     """
 
     n_trees: int = param(60, low=1)
-    max_samples: float = param(0.2, low=0.01, high=1)
-    max_features: float = param(0.15, low=0.01, high=1)
-    min_leaf: int = param(5, low=1)
+    max_samples: float = param(0.35, low=0.01, high=1)
+    max_features: float = param(0.33, low=0.01, high=1)
+    min_leaf: int = param(3, low=1)
 
     def _grow(self, X: np.ndarray, y: np.ndarray, n_jobs: int, share: float = 1.0) -> dict[str, np.ndarray]:
         model = RandomForestRegressor(

@@ -1,0 +1,339 @@
+"""Matrices of cells x features out of any file or table."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as csv
+from anndata import AnnData, read_h5ad
+
+from galenic.data.checks import first
+from galenic.data.expression import dense
+from galenic.data.genes import clean_names
+from galenic.data.read.columns import ANNOTATION, CELL, DEFAULT_ENTRY, GENE, as_ids, find, plain
+from galenic.data.read.files import TextLayout, kind_of_file, open_bytes, text_layout
+from galenic.data.read.tables import (
+    MISSING,
+    block_size,
+    from_parquet,
+    parse_errors_explained,
+    table,
+    with_index_as_column,
+)
+
+Source = str | Path | pd.DataFrame | AnnData
+CELL_LIKE = re.compile(r"(DATA\.)?\d{4,7}(\.\d)?|ACH-\d{6}|SIDM\d{5}|TCGA-\w\w-\w{4}.*|PT-\w+")
+"""COSMIC, DepMap, Sanger and TCGA ids."""
+ANNOTATION_NAMES = frozenset(plain(name) for name in ANNOTATION)
+
+
+@dataclass(frozen=True, eq=False)
+class RawMatrix:
+    """Numbers with the names of rows and columns as the file has them.
+
+    Parameters
+    ----------
+    values
+        ``(n_rows, n_columns)``, float32.
+    columns
+        Names of the columns, which may repeat.
+    labels
+        What describes the rows: ids and annotations, one column or more, n_rows rows.
+    name
+        For messages.
+    """
+
+    values: np.ndarray
+    columns: list[str]
+    labels: pd.DataFrame
+    name: str
+
+    def flipped(self) -> RawMatrix:
+        """Rows become columns; of the labels the first is kept, as names of the features."""
+        cells = pd.Series([re.sub(r"^DATA\.(\d+)(\.\d+)?$", r"\1", name) for name in self.columns])
+        return RawMatrix(
+            values=np.ascontiguousarray(self.values.T),
+            columns=self.labels.iloc[:, 0].fillna("").astype(str).tolist(),
+            labels=pd.DataFrame({"cell": as_ids(cells)}),
+            name=self.name,
+        )
+
+    def at(self, rows: np.ndarray) -> RawMatrix:
+        """Only the rows where ``rows`` is true."""
+        if rows.all():
+            return self
+        return replace(self, values=self.values[rows], labels=self.labels[rows].reset_index(drop=True))
+
+
+def matrix(
+    source: Source,
+    *,
+    features: Literal["auto", "columns", "rows"] = "auto",
+    index: str | None = None,
+    repeats: Literal["refuse", "mean"] = "refuse",
+    sheet: str | None = None,
+) -> pd.DataFrame:
+    """A matrix of cells x features.
+
+    Parameters
+    ----------
+    source
+        CSV, TSV, Parquet, xlsx (compressed or not), h5ad, a DataFrame or AnnData. The first column holds the ids; further columns of ids
+        (``ModelID``, ``COSMIC_ID``, ...) and of annotation (``GENE_title``, ``tissue``, ...) are recognised by name.
+    features
+        Where the features (genes) are. ``"auto"``: in the rows if the first column is named after genes
+        (``GENE_SYMBOLS``, ``gene``, ``Ensembl_ID``, ...) or most column names are ids of cells (COSMIC, DepMap, Sanger or TCGA) and
+        the first column is not; in the columns otherwise.
+    index
+        The column of ids to use; else the first that is recognised, else the first column.
+    repeats
+        Cells that stand more than once with different values: a ``ValueError``, or their mean.
+    sheet
+        Sheet of a spreadsheet.
+
+    Returns
+    -------
+    DataFrame
+        float32; index = ids as text, each once; columns = names as in the file (they may repeat: see
+        :func:`galenic.data.genes.standardise_genes`).
+
+    Raises
+    ------
+    ValueError
+        If a column holds text, ids are missing or repeat, or the file is damaged.
+
+    Warns
+    -----
+    UserWarning
+        If rows were merged.
+
+    Examples
+    --------
+    >>> genes = pd.DataFrame({"gene": ["TP53", "EGFR"], "ACH-000001": [1.0, 2.0], "ACH-000002": [3.0, 4.0]})
+    >>> matrix(genes)
+    gene        TP53  EGFR
+    ACH-000001   1.0   2.0
+    ACH-000002   3.0   4.0
+    """
+    if features not in ("auto", "columns", "rows"):
+        raise ValueError(f"features should be 'auto', 'columns' or 'rows'; received {features!r}. Choose one.")
+    raw = read_raw(source, sheet=sheet)
+    corner = str(raw.labels.columns[0])
+    if features == "rows" or (features == "auto" and features_in_rows(raw)):
+        raw = raw.flipped()
+    else:
+        corner = ""
+        raw = default_entries(raw)
+    if index is not None and index not in raw.labels:
+        raise ValueError(f"{raw.name} should have a column {index!r}; it has {first(raw.labels, 8)}. Correct index=.")
+    chosen = index if index is not None else [*find(raw.labels, CELL), raw.labels.columns[0]][0]
+    ids = as_ids(raw.labels[chosen])
+    missing = ids.isna().to_numpy()
+    if missing.any():
+        raise ValueError(
+            f"every row of {raw.name} should have an id; {int(missing.sum()):,} have none in {chosen!r} "
+            f"(first rows: {first(np.flatnonzero(missing))}). Fill them in, or name another column with index=."
+        )
+    frame, _ = merge_rows(raw.values, ids.to_numpy(), repeats, raw.name)
+    frame.columns = pd.Index(raw.columns, name=corner or None)
+    return frame
+
+
+def read_raw(source: Source, *, sheet: str | None = None) -> RawMatrix:
+    """Numbers and names as they stand in ``source``."""
+    if isinstance(source, AnnData):
+        return _from_anndata(source, "the AnnData")
+    if isinstance(source, pd.DataFrame):
+        return _from_frame(with_index_as_column(source), "the matrix")
+    name, kind = Path(source).name, kind_of_file(source)
+    if kind == "h5ad":
+        try:
+            return _from_anndata(read_h5ad(source), name)
+        except (OSError, KeyError) as error:
+            raise ValueError(f"{name} should be a whole h5ad file; it cannot be read ({error}). Write it again.") from error
+    if kind == "text":
+        return _from_text(source, text_layout(source))
+    return _from_frame(from_parquet(source) if kind == "parquet" else table(source, sheet=sheet), name)
+
+
+def features_in_rows(raw: RawMatrix, cells: pd.Index | None = None) -> bool:
+    """Do the rows hold features and the columns cells?
+
+    Where the ids of the cells are known, the side that has more of them decides; else names do, see :func:`matrix`.
+    """
+    names = pd.Index(raw.columns)
+    if cells is not None:
+        stripped = pd.Index([re.sub(r"^DATA\.(\d+)(\.\d+)?$", r"\1", name) for name in raw.columns])
+        above = max(int(side.isin(cells).sum()) for side in (names, stripped))
+        beside = max(int(as_ids(raw.labels[column]).isin(cells).sum()) for column in raw.labels)
+        if above != beside:
+            return above > beside
+    if find([raw.labels.columns[0]], GENE):
+        return True
+    return _share_of_cells(names) > 0.5 >= _share_of_cells(raw.labels.iloc[:, 0])
+
+
+def default_entries(raw: RawMatrix) -> RawMatrix:
+    """Of a DepMap release only the sequencing run that stands for each model."""
+    flags = find(raw.labels, DEFAULT_ENTRY)
+    if not flags:
+        return raw
+    return raw.at(raw.labels[flags[0]].astype(str).str.lower().isin(["yes", "true", "1", "1.0"]).to_numpy())
+
+
+def merge_rows(values: np.ndarray, ids: np.ndarray, repeats: str, name: str) -> tuple[pd.DataFrame, int]:
+    """A frame with each id once, and how many rows were merged into others."""
+    if repeats not in ("refuse", "mean"):
+        raise ValueError(f"repeats should be 'refuse' or 'mean'; received {repeats!r}. Choose one.")
+    frame = pd.DataFrame(values, index=pd.Index(ids.astype(str)), copy=False)
+    repeated = frame.index.duplicated(keep=False)
+    if not repeated.any():
+        return frame, 0
+    twice = frame[repeated]
+    groups = twice.groupby(level=0, sort=False)
+    n_ids = groups.ngroups
+    differ = (groups.max() != groups.min()).to_numpy() & groups.max().notna().to_numpy()
+    if differ.any() and repeats == "refuse":
+        raise ValueError(
+            f"each cell of {name} should stand once; {n_ids:,} stand more than once with different values "
+            f"(first: {first(pd.unique(twice.index))}). Choose one row for each, or read with repeats='mean'."
+        )
+    how = "averaged" if differ.any() else "their values are the same, one is kept"
+    warnings.warn(f"{n_ids:,} cells of {name} stand more than once (first: {first(pd.unique(twice.index))}); {how}.", stacklevel=3)
+    merged = frame[~frame.index.duplicated()].copy()
+    merged.loc[groups.ngroup().drop_duplicates().index] = groups.mean().astype(frame.dtypes.iloc[0])
+    return merged, int(repeated.sum()) - n_ids
+
+
+def _share_of_cells(names: Iterable[object]) -> float:
+    names = [str(name) for name in names][:2000]
+    return float(np.mean([CELL_LIKE.fullmatch(name) is not None for name in names])) if names else 0.0
+
+
+def _from_anndata(adata: AnnData, name: str) -> RawMatrix:
+    known = [column for column in adata.obs if plain(column) in ANNOTATION_NAMES]
+    labels = pd.DataFrame({"obs_names": adata.obs_names.astype(str)})
+    for column in known:
+        labels[column] = np.asarray(adata.obs[column].astype("object"))
+    X = np.zeros((adata.n_obs, 0)) if adata.X is None else dense(adata.X)
+    return RawMatrix(X.astype(np.float32), [str(gene) for gene in adata.var_names[: X.shape[1]]], labels, name)
+
+
+def _from_frame(frame: pd.DataFrame, name: str) -> RawMatrix:
+    columns = [str(column) for column in frame.columns]
+    frame = frame.set_axis(range(len(columns)), axis=1)
+    text = {i: columns[i] for i in frame.columns[1:] if not _is_numeric(frame[i])}
+    is_label = _label_columns(columns, text)
+    wrong = [name_ for i, name_ in text.items() if not is_label[i]]
+    if wrong:
+        values = frame[next(i for i in text if not is_label[i])].dropna().head(1).astype(str)
+        raise ValueError(_text_column(name, wrong, first(values)))
+    values = frame.loc[:, ~is_label].to_numpy(dtype=np.float32, na_value=np.nan)
+    labels = frame.loc[:, is_label].set_axis([columns[i] for i in np.flatnonzero(is_label)], axis=1)
+    return _checked(values, [columns[i] for i in np.flatnonzero(~is_label)], labels, name)
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) or bool(column.isna().all())
+
+
+def _from_text(path: str | Path, layout: TextLayout) -> RawMatrix:
+    """Parse block by block into float32, so that memory is the matrix plus one block."""
+    name = Path(path).name
+    peeked = [row for row in layout.rows if len(row) == len(layout.names)]
+    text = {
+        i: column
+        for i, column in enumerate(layout.names)
+        if i and any(not _is_number(row[i]) and row[i].strip() not in MISSING for row in peeked)
+    }
+    is_label = _label_columns(layout.names, text)
+    wrong = [i for i in text if not is_label[i]]
+    if wrong:
+        example = next(row[wrong[0]] for row in peeked if not _is_number(row[wrong[0]]))
+        raise ValueError(_text_column(name, [layout.names[i] for i in wrong], repr(example)))
+    places = [str(i) for i in range(len(layout.names))]
+    kinds = {place: pa.string() if label else pa.float32() for place, label in zip(places, is_label, strict=True)}
+    blocks: list[np.ndarray] = []
+    labels: list[pa.RecordBatch] = []
+    with parse_errors_explained(path, layout), open_bytes(path) as stream:
+        reader = csv.open_csv(
+            stream,
+            read_options=csv.ReadOptions(column_names=places, skip_rows=1, block_size=block_size(layout)),
+            parse_options=csv.ParseOptions(delimiter=layout.delimiter),
+            convert_options=csv.ConvertOptions(column_types=kinds, null_values=MISSING, strings_can_be_null=True),
+        )
+        for batch in reader:
+            labels.append(batch.select([place for place, label in zip(places, is_label, strict=True) if label]))
+            numbers = batch.select([place for place, label in zip(places, is_label, strict=True) if not label])
+            blocks.append(_dense_batch(numbers))
+    if not blocks:
+        raise ValueError(f"{name} should hold rows under its header; it holds none. Export it again.")
+    frame = pa.Table.from_batches(labels).to_pandas()
+    frame.columns = pd.Index([layout.names[i] for i in np.flatnonzero(is_label)])
+    features = [layout.names[i] for i in np.flatnonzero(~is_label)]
+    return _checked(np.concatenate(blocks) if len(blocks) > 1 else blocks[0], features, frame, name)
+
+
+def _dense_batch(batch: pa.RecordBatch) -> np.ndarray:
+    if batch.num_columns == 0:
+        return np.empty((batch.num_rows, 0), dtype=np.float32)
+    return batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _label_columns(columns: list[str], text: dict[int, str]) -> np.ndarray:
+    """Which columns describe the rows: the first, and those whose name says so."""
+    is_label = np.array([plain(column) in ANNOTATION_NAMES for column in columns], dtype=bool)
+    # An unnamed second column of text is a row name next to a row counter.
+    is_label |= np.array([i in text and columns[i] == "" for i in range(len(columns))], dtype=bool)
+    is_label[0] = True
+    return is_label
+
+
+def _checked(values: np.ndarray, columns: list[str], labels: pd.DataFrame, name: str) -> RawMatrix:
+    if values.shape[1] == 0:
+        raise ValueError(
+            f"{name} should have a column of ids and columns of numbers; it has no numbers (columns: {first(labels, 8)}). "
+            "Check that it is the matrix and not a table about it."
+        )
+    if len(labels) == 0:
+        raise ValueError(f"{name} should hold rows under its header; it holds none. Export it again.")
+    if labels.shape[1] > 1 and _only_counts(labels):
+        labels = labels.iloc[:, 1:]
+    return RawMatrix(values, columns, labels, name)
+
+
+def _only_counts(labels: pd.DataFrame) -> bool:
+    """Is the unnamed first column nothing but a counter of the rows?"""
+    if str(labels.columns[0]) not in ("", "index") and not str(labels.columns[0]).startswith("Unnamed"):
+        return False
+    numbers = pd.to_numeric(labels.iloc[:, 0], errors="coerce").to_numpy(dtype=np.float64)
+    return bool(np.array_equal(numbers, np.arange(len(numbers)) + numbers[0]))
+
+
+def _text_column(name: str, columns: list[str], example: str) -> str:
+    return (
+        f"every feature of {name} should be a number; {len(columns):,} columns hold text (first: {first(columns)}, for "
+        f"example {example}). Remove them, rename them to a known id (such as 'cell_line'), or write missing values as NA."
+    )
+
+
+def to_anndata(frame: pd.DataFrame, obs: pd.DataFrame | None = None) -> AnnData:
+    """AnnData with float32 ``X`` from cells x genes, sharing its memory where that is possible."""
+    obs = pd.DataFrame(index=frame.index) if obs is None else obs
+    return AnnData(X=frame.to_numpy(dtype=np.float32), obs=obs, var=pd.DataFrame(index=pd.Index(clean_names(frame.columns))))

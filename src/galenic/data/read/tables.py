@@ -1,0 +1,184 @@
+"""Tables out of text, Parquet and spreadsheets."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+import pyarrow.parquet as parquet
+
+from galenic.data.checks import first
+from galenic.data.read.files import TextLayout, kind_of_file, not_utf8, open_bytes, text_layout
+
+MISSING = ["", "NA", "NaN", "nan", "N/A", "#N/A", "n/a", "null", "NULL", "None", "<NA>"]
+BLOCK = 32 << 20
+"""Bytes of text that are parsed at a time."""
+
+
+def table(path: str | Path, *, sheet: str | None = None) -> pd.DataFrame:
+    """A table with a header, from CSV, TSV, semicolon or | separated text, Parquet or xlsx.
+
+    What a file is, how it is compressed (gzip, bz2, xz, zip) and how its columns are parted is told by its content.
+
+    Parameters
+    ----------
+    path
+        The file.
+    sheet
+        Sheet of a spreadsheet; the first one if not named.
+
+    Returns
+    -------
+    DataFrame
+        Columns of whole numbers, of numbers, or of text (missing where empty or NA). A column of digits in which some
+        start with 0 is text.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is empty, cut off, not UTF-8, a web page, has rows of unequal length or no header.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "response.txt")
+    ...     _ = path.write_text("cell;drug;ln_ic50\\nA549;erlotinib;1,5\\nPC9;erlotinib;-3\\n")
+    ...     table(path)["ln_ic50"].tolist()
+    [1.5, -3.0]
+    """
+    kind = kind_of_file(path)
+    name = Path(path).name
+    if kind == "h5ad":
+        raise ValueError(f"{name} should be a table; it is an h5ad file. Read it with anndata.read_h5ad.")
+    if kind == "text":
+        frame = _from_text(path, text_layout(path))
+    elif kind == "xlsx":
+        frame = _from_spreadsheet(Path(path), sheet)
+    else:
+        frame = from_parquet(path)
+    if frame.empty:
+        raise ValueError(f"{name} should hold rows under its header; it holds none. Export it again.")
+    named = [column for column in map(str, frame.columns) if column]
+    if all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", column) for column in named):
+        raise ValueError(
+            f"{name} should start with a header; its first line is numbers ({first(named)}). Add the column names."
+        )
+    twice = pd.Index(named)[pd.Index(named).duplicated()].unique()
+    if len(twice):
+        raise ValueError(
+            f"the columns of {name} should have different names; {len(twice):,} stand more than once "
+            f"(first: {first(twice)}). Rename or remove them."
+        )
+    return frame
+
+
+@contextmanager
+def parse_errors_explained(path: str | Path, layout: TextLayout) -> Iterator[None]:
+    """Turn errors of the CSV parser into the user's words."""
+    try:
+        yield
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        text, name = str(error), Path(path).name
+        if "invalid UTF8" in text or isinstance(error, UnicodeDecodeError):
+            raise ValueError(not_utf8(path, "below the first lines")) from error
+        value = re.search(r"In CSV column #(\d+): .*invalid value '(.*)'", text)
+        if value:
+            column = layout.names[int(value[1])]
+            raise ValueError(
+                f"every feature of {name} should be a number; column {column!r} holds text ({value[2][:40]!r}). "
+                "Remove that column, or write missing values as NA."
+            ) from error
+        count = re.search(r"Expected (\d+) columns, got (\d+)", text)
+        if count:
+            raise ValueError(
+                f"every row of {name} should have {count[1]} values, as its header; a row has {count[2]}. "
+                "The file is cut off, or a value holds an unquoted delimiter: export it again, or quote such values."
+            ) from error
+        raise ValueError(
+            f"{name} should be delimited text; it cannot be parsed ({text[:120]}). Export it as CSV again."
+        ) from error
+
+
+def block_size(layout: TextLayout) -> int:
+    """Bytes to parse at a time: many rows, however wide they are."""
+    return min(max(BLOCK, 16 * layout.longest_line), 1 << 30)
+
+
+def from_parquet(path: str | Path) -> pd.DataFrame:
+    """A Parquet table; a named or text index becomes the first column."""
+    try:
+        frame = parquet.ParquetFile(path).read().to_pandas()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(
+            f"{Path(path).name} should be a whole Parquet file; it cannot be read ({error}). Write it again."
+        ) from error
+    return with_index_as_column(frame)
+
+
+def with_index_as_column(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with its index as first column, unless the index only counts the rows."""
+    if isinstance(frame.index, pd.RangeIndex):
+        return frame
+    name = str(frame.index.name or "")
+    return frame.drop(columns=name, errors="ignore").rename_axis(index=name).reset_index(names=name)
+
+
+def _from_text(path: str | Path, layout: TextLayout) -> pd.DataFrame:
+    columns = [str(i) for i in range(len(layout.names))]
+    # Read as text: the parser would otherwise guess each column's type from its first block and fail further down.
+    convert = csv.ConvertOptions(
+        column_types={column: pa.string() for column in columns}, null_values=MISSING, strings_can_be_null=True
+    )
+    with parse_errors_explained(path, layout), open_bytes(path) as stream:
+        arrow = csv.read_csv(
+            stream,
+            read_options=csv.ReadOptions(column_names=columns, skip_rows=1, block_size=block_size(layout)),
+            parse_options=csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
+            convert_options=convert,
+        )
+    typed = [_typed(arrow.column(column), decimal_comma=layout.delimiter == ";") for column in columns]
+    frame = pa.table(dict(zip(columns, typed, strict=True))).to_pandas()
+    frame.columns = pd.Index(layout.names)
+    return frame
+
+
+def _typed(column: pa.ChunkedArray, *, decimal_comma: bool) -> pa.ChunkedArray:
+    trimmed = pc.utf8_trim_whitespace(column)
+    if pc.any(pc.match_substring_regex(trimmed, r"^0\d")).as_py():
+        return trimmed
+    attempts = [(trimmed, pa.int64()), (trimmed, pa.float64())]
+    if decimal_comma:
+        attempts.append((pc.replace_substring(trimmed, ",", "."), pa.float64()))
+    for text, kind in attempts:
+        try:
+            return pc.cast(text, kind)
+        except pa.ArrowInvalid:
+            continue
+    return trimmed
+
+
+def _from_spreadsheet(path: Path, sheet: str | None) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="openpyxl")  # about fonts and styles, which are not read
+            frame = pd.read_excel(path, sheet_name=0 if sheet is None else sheet, na_values=MISSING)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{path.name} should be a whole xlsx file; it cannot be read ({error}). Save it again.") from error
+    except ValueError as error:
+        if sheet is None:
+            raise
+        names = pd.ExcelFile(path).sheet_names
+        raise ValueError(f"{path.name} should have a sheet {sheet!r}; it has {first(names, 8)}. Name one.") from error
+    frame.columns = pd.Index(["" if str(name).startswith("Unnamed: ") else str(name).strip() for name in frame.columns])
+    return frame.dropna(how="all", ignore_index=True)
