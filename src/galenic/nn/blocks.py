@@ -119,7 +119,7 @@ class Standardize(nn.Module):
             new = np.where(known, part, 0).sum(axis=0) / np.maximum(n, 1)
             shift, both = new - mean, np.maximum(count + n, 1)
             # Chan et al. 1979: merging two sets of rows; sums of squares would lose digits where the mean is large.
-            squares += (np.where(known, part - new, 0) ** 2).sum(axis=0) + 0
+            squares += (np.where(known, part - new, 0) ** 2).sum(axis=0) + shift**2 * count * n / both
             mean, count = mean + shift * n / both, count + n
             low = np.minimum(low, np.where(known, part, np.inf).min(axis=0))
             high = np.maximum(high, np.where(known, part, -np.inf).max(axis=0))

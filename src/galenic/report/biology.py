@@ -30,15 +30,15 @@ def ranked_drugs(run: Run) -> Section | None:
     top = table[(table["rank"] <= N_DRUGS) & table["cell"].isin(cells[:N_CELLS])].sort_values("rank")
     rows: list[list[Cell | str]] = []
     for cell, group in sorted(top.groupby("cell"), key=lambda item: cells.index(item[0])):
-        drugs = [Cell(_drug_name(row), _prediction(row), row["rank"]) for row in group.to_dict("records")[:N_DRUGS]]
+        drugs = [Cell(_drug_name(row), _prediction(row)) for row in group.to_dict("records")[:N_DRUGS]]
         rows.append([cell, *drugs, *[NOTHING] * (N_DRUGS - len(drugs))])
-    shown = f"The first {N_CELLS} of {count(len(cells))} cells; ranking.csv has all. " if len(cells) > N_CELLS else ""
+    shown = f"The first {N_CELLS} of {count(len(cells))} cells; ranking.csv has all." if len(cells) > N_CELLS else ""
     how = (
         f"For each cell the {N_DRUGS} drugs ranked first, with the predicted {UNITS.get(unit, unit) or 'response'} "
         "and its interval, where the model gives one, below. Some drugs are potent on every cell: compare with the "
         "other rows before reading a rank as specific."
     )
-    table_block = Table(["cell", *(str(rank + 1) for rank in range(N_DRUGS))], rows, shown + "Rank 1 is the strongest.")
+    table_block = Table(["cell", *(f"rank {rank + 1}" for rank in range(N_DRUGS))], rows, shown)
     return Section("ranking", "Drugs ranked for new cells", how, [table_block])
 
 
@@ -54,8 +54,8 @@ def biomarkers(run: Run) -> Section | None:
     if not blocks:
         return None
     how = (
-        "Choose a drug. A bar to the right: more of the gene, a higher predicted response, that is resistance; to the left: "
-        "sensitivity. Trust genes with high stability and low q-value; correlated genes may stand in for each other."
+        "Choose a drug. A bar to the right: more of the gene, a higher predicted response, that is resistance; "
+        "to the left: sensitivity. Trust genes with high stability and low q-value; correlated genes may stand in for each other."
     )
     return Section("biomarkers", "Biomarkers", how, blocks)
 
@@ -82,14 +82,16 @@ def patients(run: Run) -> Section | None:
     if not blocks:
         return None
     how = (
-        "AUROC is the chance that a responder is ranked as more sensitive than a non-responder, compared within cohorts; "
-        "0.5 is a coin. An interval that covers 0.5 shows nothing, and few responders make intervals wide."
+        "AUROC is the chance that a responder is ranked as more sensitive than a non-responder, compared within "
+        "cohorts; 0.5 is a coin. An interval that covers 0.5 shows nothing, and few responders make intervals wide."
     )
     return Section("patients", "Patients", how, blocks)
 
 
 def _patient_blocks(table: pd.DataFrame) -> list[Text | Figures | Table]:
-    low, high = (table[name] if name in table else pd.Series(float("nan"), table.index) for name in ("auroc_low", "auroc_high"))
+    low, high = (
+        table[name] if name in table else pd.Series(float("nan"), table.index) for name in ("auroc_low", "auroc_high")
+    )
     names = table["drug"].fillna("") + ", " + table["cohort"].fillna("all").replace("all", "all cohorts")
     points = pd.DataFrame({"label": names, "value": table["auroc"], "low": low, "high": high}).dropna(subset=["value"])
     head = ["drug", "cohort", "patients", "responders", "AUROC", "AUPRC", "base rate", "p-value", "p, Holm"]
@@ -115,25 +117,26 @@ def _patient_row(row: dict[str, Any]) -> list[Cell | str]:
 def _gene_table(table: pd.DataFrame, n_genes: int) -> Table:
     largest = table.groupby("drug")["weight"].transform(lambda weight: weight.abs().max())
     table = table.assign(bar=(table["weight"] / largest).fillna(0.0))
-    columns = [name for name in ("stability", "q_value") if name in table]
+    write = {"spread": number, "stability": lambda value: number(value, 2), "q_value": p_value}
+    columns = [name for name in write if name in table]
     head = ["drug", "rank", "gene", *(["modality"] if "modality" in table else []), "weight", *columns]
     rows: list[list[Cell | str]] = []
     for row in table.to_dict("records"):
-        spread = f"± {number(row['spread'])}" if row.get("spread") == row.get("spread", float("nan")) else ""
         cells: list[Cell | str] = [str(row["drug"]), Cell(count(row["rank"]), sort=row["rank"]), str(row["gene"])]
         cells += [str(row["modality"])] if "modality" in table else []
-        cells.append(Cell(number(row["weight"], signed=True), spread, row["weight"], bar=row["bar"]))
-        cells += [Cell(number(row[name], 2) if name == "stability" else p_value(row[name]), sort=row[name]) for name in columns]
+        cells.append(Cell(number(row["weight"], signed=True), sort=row["weight"], bar=row["bar"]))
+        cells += [Cell(write[name](row[name]), sort=row[name]) for name in columns]
         rows.append(cells)
-    return Table([name.replace("q_value", "q-value") for name in head], rows,
-                 f"Up to {n_genes} genes a drug; biomarkers.csv has all.", is_searchable=True, choose=("drug",))  # fmt: skip
+    head = [name.replace("q_value", "q-value") for name in head]
+    caption = f"Up to {n_genes} genes a drug; biomarkers.csv has all."
+    return Table(head, rows, caption, is_searchable=True, choose=("drug",))
 
 
 def _recovered(truth: pd.DataFrame) -> str:
     """How many of the drivers planted in a simulated screen stand among the biomarkers."""
     found = truth["found"].astype(str).str.lower().isin(["true", "1", "1.0"])
     text = f"{count(found.sum())} of {count(len(truth))} planted drivers were found"
-    if "modality" in truth and truth["modality"].nunique() > 1:
+    if "modality" in truth and len(truth["modality"].unique()) > 1:
         parts = found.groupby(truth["modality"]).agg(["sum", "size"])
         text += f" ({', '.join(f'{name} {row[0]} of {row[1]}' for name, *row in parts.itertuples())})"
     return f"{text}; this screen was simulated, so the truth is known."

@@ -86,18 +86,18 @@ def observed(table: pd.DataFrame, unit: str) -> go.Figure:
             hovertemplate="%{text}<br>observed %{x:.2f}, predicted %{y:.2f}<extra></extra>",
         )  # fmt: skip
     else:
-        counts, across, up = np.histogram2d(truth, prediction, bins=64)
+        counts, edges, _ = np.histogram2d(truth, prediction, bins=72, range=[ends, ends])
+        middles = ((edges[1:] + edges[:-1]) / 2).round(4)
         figure.add_heatmap(
-            x=((across[1:] + across[:-1]) / 2).round(4), y=((up[1:] + up[:-1]) / 2).round(4),
-            z=np.where(counts.T > 0, np.log10(np.maximum(counts.T, 1)), np.nan).round(3),
-            customdata=counts.T.astype(int),
-            colorscale=[[0, "rgba(59,130,196,0.12)"], [0.5, MODEL], [1, "#d9822b"]], showscale=False,
-            hovertemplate="observed %{x:.2f}, predicted %{y:.2f}: %{customdata} pairs<extra></extra>",
+            x=middles, y=middles, z=np.where(counts.T > 0, np.log10(np.maximum(counts.T, 1)), np.nan).round(3),
+            customdata=counts.T.astype(int), colorscale=[[0, "rgba(59,130,196,0.15)"], [1, "rgba(59,130,196,1)"]],
+            showscale=False, hovertemplate="observed %{x:.2f}, predicted %{y:.2f}: %{customdata} pairs<extra></extra>",
         )  # fmt: skip
     figure.add_scatter(
         x=ends, y=ends, mode="lines", line={"color": FLOOR, "dash": "dash", "width": 1.5}, hoverinfo="skip"
     )
-    figure.update_yaxes(title=f"predicted {escape(unit)}")
+    figure.update_xaxes(range=ends)
+    figure.update_yaxes(title=f"predicted {escape(unit)}", range=ends)
     return _finish(figure, 340, f"observed {escape(unit)}")
 
 
@@ -180,7 +180,7 @@ def _reference(figure: go.Figure, place: float, colour: str, name: str, dash: st
 
 def _finish(figure: go.Figure, height: int, axis: str) -> go.Figure:
     figure.update_xaxes(title=escape(axis), automargin=True, zeroline=False)
-    figure.update_yaxes(automargin=True, zeroline=False)
+    figure.update_yaxes(automargin=True, zeroline=False, ticks="", ticklabelstandoff=6)
     return figure.update_layout(
         template="none", height=height, margin={"l": 8, "r": 12, "t": 26, "b": 44}, font={"size": 12.5},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="closest",

@@ -8,7 +8,7 @@ from galenic.report.blocks import Cell, Figures, Section, Table, Text
 from galenic.report.figures import drug_curves, observed, score_dots
 from galenic.report.run import Run
 from galenic.report.scores import Outcome, Scores, is_lower_better
-from galenic.report.words import NOTHING, SPLITS, UNITS, count, interval, metric_name, number, p_value, split_name
+from galenic.report.words import NOTHING, SPLITS, UNITS, count, interval, metric_name, number, split_name
 
 COLUMNS = (
     ("rmse", "all"),
@@ -18,7 +18,12 @@ COLUMNS = (
     ("pearson", "within_cell"),
     ("pearson", "beyond_floor"),
 )
-CLAIMS = {"beats": ("beats its floor", "good"), "not": ("does not beat it", "bad"), "unknown": ("not known", "quiet")}
+CLAIMS = {
+    "beats": ("beats its floor", "good"),
+    "not": ("does not beat its floor", "bad"),
+    "worse": ("worse than its floor", "bad"),
+    "unknown": ("not known", "quiet"),
+}
 
 
 def score_tables(run: Run) -> Section | None:
@@ -35,8 +40,8 @@ def score_tables(run: Run) -> Section | None:
             _score_table(scores, split, unit),
         ]
     how = (
-        f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below, best model first; the best of each column is "
-        "bold. Judge a model by its difference to the best floor, and by the columns 'within drug' and 'beyond floor': "
+        f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below, best model first; the best of each "
+        "column is bold. Judge a model by its difference to the best floor, and by the columns 'within drug' and 'beyond floor': "
         "a high correlation over all pairs mostly says that drugs differ."
     )
     return Section("scores", "Scores beside floors and ceilings", how, [block for block in blocks if block != Text("")])
@@ -60,8 +65,8 @@ def score_figures(run: Run) -> Section | None:
                 figure = score_dots(rows, scores.floors, axis, floor.mean(), ceiling)
                 figures.append((f"{split_name(split).capitalize()}: {axis}; {better} is better.", figure))
     how = (
-        "Dots are models, open diamonds are floors, bars are 95 % intervals; the dashed line is the floor with the best "
-        "score in the first column of the table, the dotted line the ceiling."
+        "Dots are models, open diamonds are floors, bars are 95 % intervals; the dashed line is the floor with the "
+        "best score in the first column of the table, the dotted line the ceiling."
     )
     return Section("figures", "Scores at a glance", how, [Figures(figures)])
 
@@ -86,8 +91,9 @@ def predicted_and_observed(run: Run) -> Section | None:
     if not figures:
         return None
     how = (
-        "Each pair was held out when it was predicted; on the dashed line truth and prediction agree. Most of the "
-        "correlation seen here is the difference between potent and weak drugs, which drug means predict as well."
+        f"{'Each pair was held out when it was predicted. ' if scores else ''}On the dashed line truth and prediction "
+        "agree; where there are many pairs, stronger colour means more of them. Most of the correlation over all pairs "
+        "is the difference between potent and weak drugs, which drug means predict as well."
     )
     return Section("observed", "Predicted and observed", how, [Figures(figures)])
 
@@ -105,7 +111,9 @@ def scores_by_drug(run: Run) -> Section | None:
     floor = {split: scores.best(split, floor=True) if scores else None for split in best}
     shown = table[table["model"] == table["split"].map(best)]
     beside = table[table["model"] == table["split"].map(floor)].groupby(["split", "drug"])["value"].mean()
-    mean = shown.groupby(["split", "drug", "model"], sort=False).agg(value=("value", "mean"), n=("n", "max")).reset_index()
+    mean = (
+        shown.groupby(["split", "drug", "model"], sort=False).agg(value=("value", "mean"), n=("n", "max")).reset_index()
+    )
     mean["floor"] = beside.reindex(pd.MultiIndex.from_frame(mean[["split", "drug"]])).to_numpy()
     rows: list[list[Cell | str]] = [
         [
@@ -119,8 +127,8 @@ def scores_by_drug(run: Run) -> Section | None:
         for row in mean.sort_values("value", ascending=False).itertuples()
     ]
     how = (
-        "One value a drug: how well the best model of a split orders the cells for that drug. A drug in the left tail of "
-        "the figure should not be predicted with this model; 'floor' is the best floor, where it is defined."
+        "One value a drug: how well the best model of a split orders the cells for that drug. A drug in the left tail "
+        "of the figure should not be predicted with this model; 'floor' is the best floor, where it is defined."
     )
     head = ["drug", "split", "model", axis, "floor", "cells"]
     curves = drug_curves(mean.assign(split=mean["split"].map(split_name)), axis)

@@ -13,8 +13,14 @@ from galenic.evaluate import METRICS, summary
 from galenic.report.run import Run
 from galenic.report.words import interval, number
 
+Verdict = Literal["beats", "not", "worse", "unknown"]
 # The first of these that a split has decides which model is best.
 MAIN = ("rmse", "mae", "auroc", "pearson", "spearman")
+CLAIMS = {
+    "beats": "it beats its floor",
+    "not": "it does not beat its floor, as the interval covers 0",
+    "worse": "it does not beat its floor: it is worse",
+}
 
 
 def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -50,8 +56,8 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
 class Outcome:
     """What a split showed: the best model, the best floor and whether the one beats the other.
 
-    ``verdict`` is ``"beats"``, ``"not"`` (the interval covers 0, or the floor is better), or ``"unknown"`` (nothing
-    to compare with, or too few folds for an interval). Model and floor are ``None`` where there is none.
+    ``verdict`` is ``"beats"``, ``"not"`` (the interval covers 0), ``"worse"``, or ``"unknown"`` (nothing to compare
+    with, or too few folds for an interval). Model and floor are ``None`` where there is none.
     """
 
     split: str
@@ -63,7 +69,7 @@ class Outcome:
     difference: float
     low: float
     high: float
-    verdict: Literal["beats", "not", "unknown"]
+    verdict: Verdict
 
 
 class Scores:
@@ -148,15 +154,17 @@ def is_lower_better(metric: str) -> bool:
     return metric in METRICS and not METRICS[metric].greater_is_better
 
 
-def judge(low: float, high: float, lower_is_better: bool) -> Literal["beats", "not", "unknown"]:
+def judge(low: float, high: float, lower_is_better: bool) -> Verdict:
     """Verdict on the interval of a difference, model minus floor.
 
     >>> judge(-0.06, -0.02, True), judge(-0.06, 0.01, True), judge(0.02, 0.05, True), judge(0.02, 0.05, False)
-    ('beats', 'not', 'not', 'beats')
+    ('beats', 'not', 'worse', 'beats')
     """
     if np.isnan(low) or np.isnan(high):
         return "unknown"
-    return "beats" if (high < 0 if lower_is_better else low > 0) else "not"
+    if low <= 0 <= high:
+        return "not"
+    return "beats" if (high < 0) == lower_is_better else "worse"
 
 
 def sentence(outcome: Outcome, what: str, metric: str) -> str:
@@ -173,12 +181,5 @@ def sentence(outcome: Outcome, what: str, metric: str) -> str:
     start += f" against {number(outcome.floor_score)} for its best floor, {outcome.floor}"
     if outcome.verdict == "unknown":
         return f"{start}; whether it beats its floor is not known, as there is no interval of the difference."
-    lower = is_lower_better(outcome.metric)
-    is_worse = outcome.low > 0 if lower else outcome.high < 0
-    claim = {
-        (True, False): "it beats its floor",
-        (False, False): "it does not beat its floor, as the interval covers 0",
-        (False, True): "it does not beat its floor: it is worse",
-    }[outcome.verdict == "beats", is_worse]
     span = interval(outcome.low, outcome.high)
-    return f"{start}; the difference is {number(outcome.difference, signed=True)} {span}: {claim}."
+    return f"{start}; the difference is {number(outcome.difference, signed=True)} {span}: {CLAIMS[outcome.verdict]}."

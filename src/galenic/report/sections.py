@@ -12,7 +12,7 @@ from galenic.report.run import Run
 from galenic.report.scores import Scores, sentence
 from galenic.report.words import GLOSSARY, UNITS, count, metric_name, number, split_name
 
-KINDS = {"beats": "good", "not": "bad", "unknown": "note"}
+KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
 
 
 def headline(run: Run) -> Section | None:
@@ -45,7 +45,9 @@ def data(run: Run) -> Section | None:
     tiles = [(name, count(facts[name])) for name in ("pairs", "cells", "drugs") if name in facts]
     tiles += [("unit", UNITS.get(facts["unit"], str(facts["unit"])))] if "unit" in facts else []
     modalities = facts.get("modalities") or {}
-    tiles += [(f"{name} features", count(n)) for name, n in modalities.items()] if isinstance(modalities, Mapping) else []
+    tiles += (
+        [(f"{name} features", count(n)) for name, n in modalities.items()] if isinstance(modalities, Mapping) else []
+    )
     blocks: list[Facts | Table] = [Facts(tiles)] if tiles else []
     if coverage is not None and len(coverage):
         rows: list[list[Cell | str]] = [
@@ -84,7 +86,11 @@ def provenance(run: Run) -> Section | None:
     blocks.append(Facts([(name, _setting(value)) for name, value in pairs if value not in (None, "")], is_list=True))
     if record["inputs"]:
         rows: list[list[Cell | str]] = [
-            [str(item["path"]), Cell(count(item.get("bytes")), sort=item.get("bytes")), Cell(item["sha256"], kind="code")]
+            [
+                str(item["path"]),
+                Cell(count(item.get("bytes")), sort=item.get("bytes")),
+                Cell(item["sha256"], kind="code"),
+            ]
             for item in record["inputs"]
         ]
         blocks.append(Table(["input", "bytes", "sha256"], rows))

@@ -60,14 +60,18 @@ def number(value: object, decimals: int = 3, *, signed: bool = False) -> str:
 
     Examples
     --------
-    >>> number(1234.5678, 2), number(-0.04, 2), number(0.31, 2, signed=True), number(float("nan")), number(0.00004)
-    ('1,234.57', '−0.04', '+0.31', '–', '4e−05')
+    >>> number(1234.5678, 2), number(-0.04, 2), number(0.31, 2, signed=True), number(float("nan"))
+    ('1,234.57', '−0.04', '+0.31', '–')
+    >>> number(-0.0003), number(2e-9), number(0.0)
+    ('−0.0003', '2e−09', '0.000')
     """
     if not isinstance(value, Real) or math.isnan(value):
         return NOTHING
-    text = f"{value:{'+' if signed else ''},.{decimals}f}"
-    if value and not text.strip("+-0.,"):
-        text = f"{value:{'+' if signed else ''}.0e}"
+    size = abs(float(value))
+    if 0 < size < 0.5 * 10**-decimals:
+        decimals = math.ceil(-math.log10(size))
+    kind = "f" if decimals <= 5 else "e"
+    text = f"{value:{'+' if signed else ''},.{decimals if kind == 'f' else 0}{kind}}"
     return text.replace("-", "−")
 
 

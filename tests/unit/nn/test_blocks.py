@@ -83,6 +83,8 @@ def test_a_constant_gene_is_0_whatever_comes_later(matrix):
     out = Standardize(6).fit(matrix)(torch.full((2, 6), 1e6))
     assert (out[:, 4:] == 0).all()
     assert (out[:, :4] > 0).all()
+    # The mean of a thousand times 0.1 is not 0.1, so its standard deviation is not 0.
+    assert Standardize(1).fit(np.full((1000, 1), 0.1))(torch.ones(1, 1)).item() == 0
 
 
 def test_standardize_reads_sparse_matrices_and_frames(matrix, tmp_path):

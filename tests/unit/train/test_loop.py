@@ -111,7 +111,8 @@ def test_too_small_an_improvement_is_none(fit):
 
 
 def test_without_validation_the_training_total_decides(fit):
-    _, history = fit(with_valid=False, lr=0.1, max_epochs=10)
+    net, history = fit(with_valid=False, lr=0.1, max_epochs=10)
+    assert not net.training
     assert history.loc[history["best"], "train_total"].item() == history["train_total"].min()
     assert not any(name.startswith("valid") for name in history)
 

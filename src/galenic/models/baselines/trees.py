@@ -46,7 +46,7 @@ class Trees(Baseline):
     """
 
     inputs: tuple[str, ...] = ("expression", "tissue")
-    n_components: int = param(50, low=1)
+    n_components: int = param(20, low=1)
     n_drug_components: int = param(32, low=1)
     offset: Literal["drug", "drug and cell", "none"] | None = None
     seed: int = 0
@@ -239,9 +239,9 @@ class Boosting(Trees):
         Ridge penalty of the leaf values.
     """
 
-    n_trees: int = param(300, low=1)
-    learning_rate: float = param(0.08, low=0.0001, high=1)
-    max_leaves: int = param(31, low=2)
+    n_trees: int = param(400, low=1)
+    learning_rate: float = param(0.05, low=0.0001, high=1)
+    max_leaves: int = param(63, low=2)
     min_leaf: int = param(40, low=1)
     max_features: float = param(0.3, low=0.01, high=1)
     l2: float = param(5.0, low=0)
