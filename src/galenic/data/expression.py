@@ -33,6 +33,10 @@ def modality(cells: AnnData, name: str) -> pd.DataFrame:
         If the cells do not carry it.
     """
     if name == "expression":
+        if cells.X is None or cells.n_vars == 0:
+            raise ValueError(
+                f"the cells should carry expression; these {cells.n_obs:,} have none. Read it with expression=FILE."
+            )
         return pd.DataFrame(dense(cells.X), index=cells.obs_names, columns=cells.var_names)
     if name not in cells.obsm:
         raise ValueError(

@@ -154,7 +154,7 @@ class ResponseData:
     def measured(self, modality: str) -> np.ndarray:
         """Which cells have ``modality`` (``"expression"`` or a key of ``cells.obsm``) measured, ``(n_cells,)`` bool."""
         if modality == "expression":
-            if self.cells.n_vars == 0:
+            if self.cells.X is None or self.cells.n_vars == 0:
                 return np.zeros(self.cells.n_obs, dtype=bool)
             X: Any = self.cells.X
             X = X if isinstance(X, np.ndarray) else X.toarray()

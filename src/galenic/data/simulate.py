@@ -233,7 +233,7 @@ def _cells(rng: np.random.Generator, n_cells: int, n_genes: int, n_families: int
 def _events(rng: np.random.Generator, planted: np.ndarray, columns: list[str], names: pd.Index) -> pd.DataFrame:
     """A 0/1 table whose first columns are planted, in alphabetical order so that the order tells nothing."""
     n_others = len(columns) - planted.shape[1]
-    others = rng.binomial(1, rng.beta(1, 9, size=n_others), size=(len(names), n_others))
+    others = rng.binomial(1, 0.02 + rng.beta(1, 9, size=n_others) * 0.9, size=(len(names), n_others))
     table = pd.DataFrame(np.hstack([planted, others]).astype(np.float32), index=names, columns=columns)
     return table[sorted(columns)]
 
@@ -329,7 +329,7 @@ def _require_possible(n_cells: int, n_drugs: int, n_genes: int, n_drivers: int, 
     least_genes = max(20, n_families * max(n_drivers, 1))
     if n_cells < 2 or not 1 <= n_drugs <= MOST_DRUGS or n_drivers < 1 or n_genes < least_genes:
         raise ValueError(
-            f"a simulated screen of {n_drugs:,} drugs needs at least 2 cells, 1 driver and {least_genes:,} genes, and at "
+            f"a simulated screen of {n_drugs:,} drugs needs at least 2 cells, 1 driver, {least_genes:,} genes and at "
             f"most {MOST_DRUGS:,} drugs; received {n_cells:,} cells, {n_drivers} drivers, {n_genes:,} genes. "
             "Change the sizes."
         )

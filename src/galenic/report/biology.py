@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from galenic.report.blocks import Cell, Figures, Section, Table, Text
+from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.figures import forest
 from galenic.report.run import Run
 from galenic.report.words import NOTHING, UNITS, count, interval, number, p_value
@@ -31,7 +31,7 @@ def ranked_drugs(run: Run) -> Section | None:
     rows: list[list[Cell | str]] = []
     for cell, group in sorted(top.groupby("cell"), key=lambda item: cells.index(item[0])):
         drugs = [Cell(_drug_name(row), _prediction(row)) for row in group.to_dict("records")[:N_DRUGS]]
-        rows.append([cell, *drugs, *[NOTHING] * (N_DRUGS - len(drugs))])
+        rows.append([str(cell), *drugs, *[NOTHING] * (N_DRUGS - len(drugs))])
     shown = f"The first {N_CELLS} of {count(len(cells))} cells; ranking.csv has all." if len(cells) > N_CELLS else ""
     how = (
         f"For each cell the {N_DRUGS} drugs ranked first, with the predicted {UNITS.get(unit, unit) or 'response'} "
@@ -45,7 +45,7 @@ def ranked_drugs(run: Run) -> Section | None:
 def biomarkers(run: Run) -> Section | None:
     """The genes that drive the prediction of each drug, and how many planted drivers were found."""
     table, truth = run.table("biomarkers"), run.table("truth")
-    blocks: list[Text | Table] = []
+    blocks: list[Block] = []
     if truth is not None and len(truth):
         blocks.append(Text(_recovered(truth), "note"))
     if table is not None and len(table):
@@ -55,7 +55,8 @@ def biomarkers(run: Run) -> Section | None:
         return None
     how = (
         "Choose a drug. A bar to the right: more of the gene, a higher predicted response, that is resistance; "
-        "to the left: sensitivity. Trust genes with high stability and low q-value; correlated genes may stand in for each other."
+        "to the left: sensitivity. Trust genes with high stability and low q-value; correlated genes may stand in "
+        "for each other."
     )
     return Section("biomarkers", "Biomarkers", how, blocks)
 
@@ -63,7 +64,7 @@ def biomarkers(run: Run) -> Section | None:
 def patients(run: Run) -> Section | None:
     """Whether predictions tell responders from non-responders, and how far patients lie from the training cells."""
     table, shift = run.table("patients"), run.table("shift")
-    blocks: list[Text | Figures | Table] = []
+    blocks: list[Block] = []
     if table is not None and len(table):
         blocks += _patient_blocks(table)
     if shift is not None and len(shift):
@@ -88,7 +89,7 @@ def patients(run: Run) -> Section | None:
     return Section("patients", "Patients", how, blocks)
 
 
-def _patient_blocks(table: pd.DataFrame) -> list[Text | Figures | Table]:
+def _patient_blocks(table: pd.DataFrame) -> list[Block]:
     low, high = (
         table[name] if name in table else pd.Series(float("nan"), table.index) for name in ("auroc_low", "auroc_high")
     )
@@ -96,13 +97,13 @@ def _patient_blocks(table: pd.DataFrame) -> list[Text | Figures | Table]:
     points = pd.DataFrame({"label": names, "value": table["auroc"], "low": low, "high": high}).dropna(subset=["value"])
     head = ["drug", "cohort", "patients", "responders", "AUROC", "AUPRC", "base rate", "p-value", "p, Holm"]
     rows: list[list[Cell | str]] = [_patient_row(row) for row in table.to_dict("records")]
-    blocks: list[Text | Figures | Table] = [Table(head, rows, "Base rate is what AUPRC would be by chance.")]
+    blocks: list[Block] = [Table(head, rows, "Base rate is what AUPRC would be by chance.")]
     if len(points):
         blocks.insert(0, Figures([("AUROC with 95 % interval.", forest(points, "AUROC", 0.5))]))
     return blocks
 
 
-def _patient_row(row: dict[str, Any]) -> list[Cell | str]:
+def _patient_row(row: dict[Any, Any]) -> list[Cell | str]:
     responders = row.get("responders", row.get("n_responders"))
     return [
         str(row["drug"]),
@@ -142,9 +143,9 @@ def _recovered(truth: pd.DataFrame) -> str:
     return f"{text}; this screen was simulated, so the truth is known."
 
 
-def _drug_name(row: dict[str, Any]) -> str:
+def _drug_name(row: dict[Any, Any]) -> str:
     return str(row["name"]) if isinstance(row.get("name"), str) else str(row["drug"])
 
 
-def _prediction(row: dict[str, Any]) -> str:
+def _prediction(row: dict[Any, Any]) -> str:
     return f"{number(row['prediction'], 2)} {interval(row.get('low'), row.get('high'), 2)}".strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
@@ -86,6 +87,9 @@ class Figures:
     figures: list[tuple[str, go.Figure]]
 
 
+Block = Text | Facts | Table | Figures
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of the report: heading, one sentence on how to read it, and its blocks."""
@@ -93,4 +97,4 @@ class Section:
     key: str
     title: str
     how: str
-    blocks: list[Text | Facts | Table | Figures]
+    blocks: Sequence[Block]

@@ -14,10 +14,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from galenic.report.blocks import Figures, Section
-from galenic.report.run import Run, read, replace
+from galenic.report.run import REPORT, Run, read, replace
 from galenic.report.sections import SECTIONS
 
-PAGE = "report.html"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -58,7 +57,7 @@ def write_report(folder: str | Path) -> Path:
     run = read(folder)
     sections = [section for make in SECTIONS if (section := make(run)) is not None]
     html = render(run, sections)
-    place = run.folder / PAGE
+    place = run.folder / REPORT
     replace(place, lambda path: path.write_text(html, encoding="utf-8"))
     return place
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
-from galenic.report.blocks import Cell, Figures, Section, Table, Text
+from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.figures import drug_curves, observed, score_dots
 from galenic.report.run import Run
 from galenic.report.scores import Outcome, Scores, is_lower_better
@@ -32,7 +34,7 @@ def score_tables(run: Run) -> Section | None:
     if scores is None:
         return None
     unit = run.record["data"].get("unit", "")
-    blocks: list[Text | Table] = []
+    blocks: list[Block] = []
     for split in scores.splits:
         blocks += [
             Text(split_name(split).capitalize(), "heading"),
@@ -41,8 +43,8 @@ def score_tables(run: Run) -> Section | None:
         ]
     how = (
         f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below, best model first; the best of each "
-        "column is bold. Judge a model by its difference to the best floor, and by the columns 'within drug' and 'beyond floor': "
-        "a high correlation over all pairs mostly says that drugs differ."
+        "column is bold. Judge a model by its difference to the best floor, and by the columns 'within drug' "
+        "and 'beyond floor': a high correlation over all pairs mostly says that drugs differ."
     )
     return Section("scores", "Scores beside floors and ceilings", how, [block for block in blocks if block != Text("")])
 
@@ -103,9 +105,10 @@ def scores_by_drug(run: Run) -> Section | None:
     table = run.table("scores_by_drug")
     if table is None or table.empty:
         return None
-    metric = next((name for name in ("pearson", "spearman", "auroc") if (table["metric"] == name).any()), None)
-    table = table[table["metric"] == (metric or table["metric"].iloc[0])]
-    axis = metric_name(metric or table["metric"].iloc[0], "within_drug")
+    there = list(dict.fromkeys(table["metric"]))
+    metric = next((name for name in ("pearson", "spearman", "auroc") if name in there), there[0])
+    table = table[table["metric"] == metric]
+    axis = metric_name(metric, "within_drug")
     scores = Scores.of_run(run)
     best = {split: _shown_model(table, split, scores) for split in table["split"].unique()}
     floor = {split: scores.best(split, floor=True) if scores else None for split in best}
@@ -117,14 +120,13 @@ def scores_by_drug(run: Run) -> Section | None:
     mean["floor"] = beside.reindex(pd.MultiIndex.from_frame(mean[["split", "drug"]])).to_numpy()
     rows: list[list[Cell | str]] = [
         [
-            row.drug,
-            split_name(row.split),
-            row.model,
-            Cell(number(row.value), sort=row.value),
-            Cell(number(row.floor), sort=row.floor),
-            Cell(count(row.n), sort=row.n),
+            str(row["drug"]),
+            split_name(row["split"]),
+            str(row["model"]),
+            *(Cell(number(row[name]), sort=row[name]) for name in ("value", "floor")),
+            Cell(count(row["n"]), sort=row["n"]),
         ]
-        for row in mean.sort_values("value", ascending=False).itertuples()
+        for row in mean.sort_values("value", ascending=False).to_dict("records")
     ]
     how = (
         "One value a drug: how well the best model of a split orders the cells for that drug. A drug in the left tail "
@@ -132,7 +134,7 @@ def scores_by_drug(run: Run) -> Section | None:
     )
     head = ["drug", "split", "model", axis, "floor", "cells"]
     curves = drug_curves(mean.assign(split=mean["split"].map(split_name)), axis)
-    blocks = [
+    blocks: list[Block] = [
         Figures([("Drugs from worst to best; point at one for its name.", curves)]),
         Table(head, rows, "Scores by drug; click a heading to sort.", is_searchable=True, choose=("split",)),
     ]
@@ -141,8 +143,8 @@ def scores_by_drug(run: Run) -> Section | None:
 
 def _score_table(scores: Scores, split: str, unit: str) -> Table:
     main = scores.main_metric(split)
-    columns = [(metric, group) for metric, group in dict.fromkeys([(main, "all"), *COLUMNS])
-               if scores.of(split, metric, group)["value"].notna().any()]  # fmt: skip
+    has_values = [column for column in COLUMNS if scores.of(split, *column)["value"].notna().any()]
+    columns = list(dict.fromkeys([(main, "all"), *has_values]))
     by_column = {column: scores.of(split, *column).set_index("model") for column in columns}
     best = {column: rows["value"].min() if is_lower_better(column[0]) else rows["value"].max()
             for column, rows in by_column.items()}  # fmt: skip
@@ -164,21 +166,21 @@ def _score_table(scores: Scores, split: str, unit: str) -> Table:
 def _score_cell(rows: pd.DataFrame, model: str, best: float) -> Cell:
     if model not in rows.index:
         return Cell(NOTHING)
-    row = rows.loc[model]
+    row: dict[Any, Any] = rows.loc[model].to_dict()
     kind = "best" if row["value"] == best else ""
-    return Cell(number(row["value"]), note=interval(row["low"], row["high"]), sort=float(row["value"]), kind=kind)
+    return Cell(number(row["value"]), interval(row["low"], row["high"]), row["value"], kind)
 
 
 def _difference_cell(outcome: Outcome) -> Cell:
     words, kind = CLAIMS[outcome.verdict]
     span = interval(outcome.low, outcome.high)
-    return Cell(f"{number(outcome.difference, signed=True)} {span}".strip(), f"{words}", outcome.difference, kind)
+    return Cell(f"{number(outcome.difference, signed=True)} {span}".strip(), words, outcome.difference, kind)
 
 
 def _shown_model(table: pd.DataFrame, split: str, scores: Scores | None) -> str:
     there = table.loc[table["split"] == split, "model"]
     best = scores.best(split, floor=False) if scores else None
-    return best if best in set(there) else str(there.iloc[0])
+    return best if best is not None and best in set(there) else str(there.iloc[0])
 
 
 def _folds_and_seeds(scores: Scores) -> str:

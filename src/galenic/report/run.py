@@ -20,6 +20,7 @@ from galenic.report.tables import file_of, read_table, require_table, write_tabl
 
 FORMAT = 1
 RECORD = "run.json"
+REPORT = "report.html"
 
 
 @dataclass
@@ -251,7 +252,7 @@ def start(
         record.update({key: earlier[key] for key in ("data", "started", "seconds", "warnings")})
         run._claimed.update(earlier["outputs"])
     elif earlier:
-        _delete_outputs(folder, earlier["outputs"])
+        _delete_outputs(folder, [*earlier["outputs"], REPORT])
     folder.mkdir(parents=True, exist_ok=True)
     run._save()
     return run
@@ -297,8 +298,8 @@ def read(folder: str | Path) -> Run:
             f"this galenic reads run folders up to format {FORMAT}; {path} has format {number}, "
             f"written by galenic {record.get('galenic', '?')}. Upgrade with: pip install -U galenic"
         )
-    unsaid = {
-        **{key: "" for key in ("galenic", "command", "title")},
+    unsaid: dict[str, Any] = {
+        **{key: "" for key in ("galenic", "command", "title", "started", "message")},
         **{key: {} for key in ("fields", "data", "seconds", "versions")},
         **{key: [] for key in ("inputs", "warnings", "outputs")},
         **{"state": "done", "verb": "run", "seed": None},

@@ -108,7 +108,8 @@ class Scores:
 
     def main_metric(self, split: str) -> str:
         """The metric that decides in this split: the first of ``MAIN`` that it has."""
-        there = list(self.table.loc[self.table["split"] == split, "metric"])
+        rows = self.table[self.table["split"] == split]
+        there = list(rows.loc[rows["group"] == "all", "metric"]) or list(rows["metric"])
         return next((metric for metric in MAIN if metric in there), there[0])
 
     def best(self, split: str, *, floor: bool) -> str | None:

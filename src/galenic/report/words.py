@@ -100,7 +100,7 @@ def p_value(value: object) -> str:
     >>> p_value(0.0312), p_value(1e-9), p_value(None)
     ('0.031', '< 0.001', '–')
     """
-    return "< 0.001" if isinstance(value, Real) and 0 <= value < 0.001 else number(value)
+    return "< 0.001" if isinstance(value, Real) and 0 <= float(value) < 0.001 else number(value)
 
 
 def split_name(split: str) -> str:

@@ -12,7 +12,7 @@ from galenic.data.checks import first
 
 # fmt: off
 CELL = (
-    "cell", "cell_id", "cosmic_id", "cosmic_sample_id", "depmap_id", "model_id", "sanger_model_id", "cell_line_name",
+    "cell", "cell_id", "cosmic_id", "cosmic_sample_id", "cosmic_identifier", "depmap_id", "model_id", "sanger_model_id", "cell_line_name",
     "cell_line", "cell_name", "stripped_cell_line_name", "ccle_name", "ccl_name", "sample", "sample_id", "sample_name",
     "patient", "patient_id", "barcode",
 )

@@ -17,7 +17,7 @@ from anndata import AnnData, read_h5ad
 
 from galenic.data.checks import first
 from galenic.data.expression import dense
-from galenic.data.genes import clean_names
+from galenic.data.genes import clean_names, kind_of_names
 from galenic.data.read.columns import ANNOTATION, CELL, DEFAULT_ENTRY, GENE, as_ids, find, plain
 from galenic.data.read.files import TextLayout, kind_of_file, open_bytes, text_layout
 from galenic.data.read.tables import (
@@ -32,6 +32,7 @@ from galenic.data.read.tables import (
 Source = str | Path | pd.DataFrame | AnnData
 CELL_LIKE = re.compile(r"(DATA\.)?\d{4,7}(\.\d)?|ACH-\d{6}|SIDM\d{5}|TCGA-\w\w-\w{4}.*|PT-\w+")
 """COSMIC, DepMap, Sanger and TCGA ids."""
+VAR_SYMBOL = ("gene_symbols", "gene_symbol", "symbol", "feature_name", "gene_name", "gene_short_name")
 ANNOTATION_NAMES = frozenset(plain(name) for name in ANNOTATION)
 
 
@@ -224,7 +225,12 @@ def _from_anndata(adata: AnnData, name: str) -> RawMatrix:
     for column in known:
         labels[column] = np.asarray(adata.obs[column].astype("object"))
     X = np.zeros((adata.n_obs, 0)) if adata.X is None else dense(adata.X)
-    return RawMatrix(X.astype(np.float32), [str(gene) for gene in adata.var_names[: X.shape[1]]], labels, name)
+    genes = pd.Series(adata.var_names.astype(str)[: X.shape[1]])
+    symbols = find(adata.var.columns, VAR_SYMBOL)
+    if symbols and kind_of_names(genes[:2000]) != "symbol":
+        named = pd.Series(np.asarray(adata.var[symbols[0]].astype("object"))[: X.shape[1]])
+        genes = genes.where(named.isna() | (named == ""), named)
+    return RawMatrix(X.astype(np.float32), genes.astype(str).tolist(), labels, name)
 
 
 def _from_frame(frame: pd.DataFrame, name: str) -> RawMatrix:

@@ -74,9 +74,10 @@ async function draw() {
       toImageButtonOptions: { format: "svg", filename: plot.getAttribute("aria-label").replace(/\W+/g, "-") },
     });
   }
-  const resize = (width) => plots.forEach((plot) => Plotly.relayout(plot, width ? { width, autosize: false } : { width: null, autosize: true }));
-  addEventListener("beforeprint", () => resize(330));
-  addEventListener("afterprint", () => resize(null));
+  // Paper is narrower than the screen that the figures were sized for.
+  const onPaper = (plot) => ({ autosize: false, width: plot.parentElement.matches(":only-child") ? 680 : 330 });
+  addEventListener("beforeprint", () => plots.forEach((plot) => Plotly.relayout(plot, onPaper(plot))));
+  addEventListener("afterprint", () => plots.forEach((plot) => Plotly.relayout(plot, { autosize: true, width: null })));
 }
 
 draw().catch((error) => {

@@ -1,0 +1,260 @@
+"""Response, cells and drugs from any tables: joined by id, with an account of what did not match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from galenic.data import units
+from galenic.data.checks import first
+from galenic.data.drugs import standardise
+from galenic.data.read.cells import read_cells
+from galenic.data.read.columns import CELL, DRUG, REPLICATE, STUDY, as_ids, find, require_choice
+from galenic.data.read.coverage import Step, coverage_table, step
+from galenic.data.read.drug_table import read_drugs
+from galenic.data.read.join import id_columns
+from galenic.data.read.matrices import Source
+from galenic.data.read.tables import table, with_index_as_column
+from galenic.data.response import PAIR_KEYS, ResponseData
+
+TableSource = str | Path | pd.DataFrame
+ROLES = ("cell", "drug", "response", "study", "replicate")
+Repeats = Literal["refuse", "mean"]
+
+
+def response_data(
+    response: TableSource,
+    *,
+    expression: Source | None = None,
+    modalities: Mapping[str, Source] | None = None,
+    drugs: TableSource | None = None,
+    cells: TableSource | None = None,
+    columns: Mapping[str, str | None] | None = None,
+    unit: str | None = None,
+    repeats: Repeats = "refuse",
+    study: str | None = None,
+    symbols: Mapping[str, str] | None = None,
+) -> ResponseData:
+    """Join a response table with the matrices of its cells and the structures of its drugs.
+
+    Parameters
+    ----------
+    response
+        One row a measurement: a cell, a drug and a response. Columns are recognised by the names of the field (``cell``,
+        ``COSMIC_ID``, ``CELL_LINE_NAME``, ``DepMap_ID``, ``ModelID``, ...; ``drug``, ``DRUG_ID``, ``broad_id``, ...; ``LN_IC50``, ``AUC``, ...).
+    expression
+        Log expression, cells x genes in either orientation: a file, a DataFrame or AnnData (whose ``obsm`` is kept).
+    modalities
+        Further matrices by name: ``{"mutation": file, "methylation": file}``.
+    drugs
+        One row a drug: ids, ``smiles``, ``name``, ``targets``, ``moa``. Without it, drugs are what the response table says.
+    cells
+        One row a cell: ids (several kinds make files with different ids joinable), ``tissue``, names.
+    columns
+        Overrides names of the response table: ``{"cell": "my column", "drug": ..., "response": ...}``. ``"response": None``
+        reads pairs without a response, to be predicted; ``"study": None`` ignores the study.
+    unit
+        What the response is in (see :func:`galenic.data.units.to_unit`). Chooses among several response columns, and overrules
+        the name of a single one. Every IC50 becomes ln IC50.
+    repeats
+        Pairs that stand more than once with nothing (``study``, ``replicate``) to tell them apart, and cells that stand more
+        than once in a matrix with different values: a ``ValueError``, or their mean.
+    study
+        Column that tells studies apart, or the name of the one study this is.
+    symbols
+        Ensembl or Entrez id to gene symbol, for the genes of ``expression``.
+
+    Returns
+    -------
+    ResponseData
+        ``cells``: those with a response and at least one matrix, sorted by id; ``coverage``: what was matched and dropped.
+
+    Raises
+    ------
+    ValueError
+        If a column is not found, the values contradict the unit, pairs repeat, or two tables share fewer than 10 % of their ids.
+
+    Warns
+    -----
+    UserWarning
+        If expression looks unlogged, or genes or cells were merged.
+
+    Notes
+    -----
+    Where several columns of ids could join two tables, the pair of columns that shares most ids is used, and named in the
+    coverage. Names are compared letter by letter: ``KM-H2`` and ``KMH-2`` are different cells.
+
+    Examples
+    --------
+    >>> response = pd.DataFrame({"CELL_LINE_NAME": ["A549", "PC9", "HeLa"], "DRUG_NAME": "ethanol", "LN_IC50": [2.0, -1.0, 0.5]})
+    >>> expression = pd.DataFrame({"EGFR": [5.0, 9.0]}, index=["A549", "PC9"])
+    >>> drugs = pd.DataFrame({"drug": ["ethanol"], "smiles": ["OCC"]})
+    >>> data = response_data(response, expression=expression, drugs=drugs)
+    >>> data
+    ResponseData(2 pairs: 2 cells x 1 drug, ln_ic50; expression 1)
+    >>> data.coverage.query("dropped > 0")[["step", "dropped", "examples"]].values.tolist()
+    [['expression', 1, "'HeLa'"], ['cells without matrices', 1, "'HeLa'"]]
+    """
+    steps: list[Step] = []
+    frame = as_table(response)
+    choice = dict(columns or {})
+    require_choice(choice, ROLES, frame.columns)
+    cell_ids = _ids_of(frame, "cell", CELL, choice)
+    drug_ids = _ids_of(frame, "drug", DRUG, choice)
+    values, out_unit = _response_values(frame, choice, unit, steps)
+    sources = {**({} if expression is None else {"expression": expression}), **(modalities or {})}
+    info = None if cells is None else as_table(cells)
+    cell, adata = read_cells(cell_ids, frame, sources, info, symbols=symbols, repeats=repeats, steps=steps)
+    info = None if drugs is None else as_table(drugs)
+    drug, drug_table = read_drugs(drug_ids, frame, info, chosen=choice.get("drug"), steps=steps)
+
+    pairs = pd.DataFrame({"cell": cell.to_numpy(), "drug": drug.to_numpy()})
+    if values is not None:
+        pairs["response"] = values
+    for key, labels in _told_apart_by(frame, choice, study).items():
+        pairs[key] = labels
+    pairs = _drop(pairs, adata, drug_table, steps)
+    pairs = _without_repeats(pairs, repeats, steps)
+    adata = adata[adata.obs_names.isin(pairs["cell"])].copy()
+    standard, structures = standardise(drug_table.loc[drug_table.index.isin(pairs["drug"])])
+    steps.append(step("pairs", len(pairs), 0, f"{adata.n_obs:,} cells x {len(standard):,} drugs", []))
+    coverage = pd.concat([coverage_table(steps), structures], ignore_index=True)
+    return ResponseData(pairs, adata, standard, unit=out_unit, coverage=coverage)
+
+
+def as_table(source: TableSource) -> pd.DataFrame:
+    """A file or frame as a table with text names, its index (if it means something) as first column."""
+    frame = with_index_as_column(source) if isinstance(source, pd.DataFrame) else table(source)
+    frame = frame.reset_index(drop=True)
+    return frame.set_axis([str(column) for column in frame.columns], axis=1)
+
+
+def _ids_of(frame: pd.DataFrame, role: str, aliases: tuple[str, ...], choice: Mapping[str, str | None]) -> pd.DataFrame:
+    """The columns of ids that ``frame`` has for a role, as text."""
+    chosen = choice.get(role)
+    names = [chosen] if chosen is not None else find(frame.columns, aliases)
+    if not names:
+        raise ValueError(
+            f"the response table needs a column for the {role}, such as {first(aliases, 4)}; it has "
+            f"{first(frame.columns, 12)}. Rename one, or say which with columns={{{role!r}: ...}} (--columns {role}=...)."
+        )
+    return id_columns(frame, names)
+
+
+def _response_values(
+    frame: pd.DataFrame, choice: Mapping[str, str | None], unit: str | None, steps: list[Step]
+) -> tuple[np.ndarray | None, str]:
+    if "response" in choice and choice["response"] is None:
+        return None, units.family(unit or "ln_ic50")
+    column, unit = response_column(frame, choice.get("response"), unit)
+    numbers = pd.to_numeric(frame[column], errors="coerce")
+    text = frame[column][numbers.isna() & frame[column].notna()]
+    if len(text):
+        raise ValueError(
+            f"every response should be a number; {len(text):,} rows of column {column!r} hold text (first: {first(text)}). "
+            "Correct or remove them; censored values such as '>10' need a number, or to go."
+        )
+    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    units.require_plausible(values, unit, f"column {column!r}")
+    out_unit = units.family(unit)
+    read = f"column {column!r} in {unit}" + ("" if unit == out_unit else f", converted to {out_unit}")
+    steps.append(step("response table", len(frame), 0, read))
+    finite = np.isfinite(values)
+    converted = np.full(len(values), np.nan)
+    converted[finite] = units.to_unit(values[finite], unit, out_unit)
+    return converted, out_unit
+
+
+def response_column(frame: pd.DataFrame, chosen: str | None, unit: str | None) -> tuple[str, str]:
+    """The response column of a table and its unit; of several the first of ln IC50, IC50, AUC, viability."""
+    if chosen is not None:
+        return chosen, unit or units.guess_unit(chosen, pd.to_numeric(frame[chosen], errors="coerce"))
+    named: dict[str, str] = {}
+    for column in frame.columns:
+        try:
+            found = units.unit_of_name(column)
+        except ValueError:
+            if unit is None:
+                raise
+            found = unit
+        if found is not None:
+            named.setdefault(found, column)
+    if not named:
+        generic = find(frame.columns, ["response", "value"])
+        if generic and unit is not None:
+            return generic[0], unit
+        raise ValueError(
+            f"the response table needs a column of responses whose name says its unit, such as 'ln_ic50', 'ic50' or 'auc'; "
+            f"it has {first(frame.columns, 12)}. Say which with columns={{'response': ...}} and unit=... (--unit)."
+        )
+    if unit is not None and unit in named:
+        return named[unit], unit
+    first_unit = next(known for known in units.SPELLINGS if known in named)
+    if unit is not None and units.family(unit) != units.family(first_unit):
+        raise ValueError(
+            f"unit={unit!r} should be the unit of a response column; the table has {first(named.values(), 5)}. "
+            "Leave unit out, or say which column with columns={'response': ...}."
+        )
+    return named[first_unit], unit or first_unit
+
+
+def _told_apart_by(frame: pd.DataFrame, choice: Mapping[str, str | None], study: str | None) -> dict[str, np.ndarray]:
+    """Columns ``study`` and ``replicate`` of the pairs, where the table has them."""
+    labels: dict[str, np.ndarray] = {}
+    for key, aliases in (("study", STUDY), ("replicate", REPLICATE)):
+        found = [choice[key]] if key in choice else find(frame.columns, aliases)
+        if key == "study" and study is not None:
+            labels[key] = as_ids(frame[study]).to_numpy() if study in frame else np.full(len(frame), study, dtype="object")
+        elif found and found[0] is not None:
+            labels[key] = as_ids(frame[found[0]]).to_numpy()
+    return labels
+
+
+def _drop(pairs: pd.DataFrame, adata: AnnData, drugs: pd.DataFrame, steps: list[Step]) -> pd.DataFrame:
+    """Leave out what cannot be used, one reason after the other."""
+    unnamed = pairs[["cell", "drug"]].isna().any(axis=1)
+    tests = [
+        ("rows without an id", unnamed, "the cell or the drug has no id", None),
+        ("cells without matrices", ~unnamed & ~pairs["cell"].isin(adata.obs_names), "", "cell"),
+        ("drugs not in the drug table", ~unnamed & ~pairs["drug"].isin(drugs.index), "the drug table does not have them", "drug"),
+    ]
+    if "response" in pairs:
+        tests.append(("missing responses", pairs["response"].isna(), "the response is missing or infinite", None))
+    keep = np.ones(len(pairs), dtype=bool)
+    for name, bad, why, shown in tests:
+        lost = keep & bad.to_numpy()
+        keep &= ~lost
+        if lost.any() and why:
+            examples = np.flatnonzero(lost) if shown is None else pd.unique(pairs.loc[lost, shown])
+            steps.append(step(name, int(keep.sum()), int(lost.sum()), why, examples))
+    if not keep.any():
+        report = "; ".join(f"{row['step']}: {row['dropped']:,} dropped" for row in steps if row["dropped"])
+        raise ValueError(f"some rows should be left after joining; none of {len(pairs):,} are ({report}). Check the ids.")
+    return pairs[keep].reset_index(drop=True)
+
+
+def _without_repeats(pairs: pd.DataFrame, repeats: str, steps: list[Step]) -> pd.DataFrame:
+    keys = [key for key in PAIR_KEYS if key in pairs]
+    twice = pairs.duplicated(keys, keep=False)
+    if not twice.any():
+        return pairs
+    groups = pairs[twice].drop_duplicates(keys)
+    names = groups["cell"] + " + " + groups["drug"]
+    if repeats == "refuse":
+        raise ValueError(
+            f"each pair of cell and drug should stand once; {int(twice.sum()):,} rows repeat {len(groups):,} pairs "
+            f"(first: {first(names)}). Average them with repeats='mean' (--repeats mean), or tell them apart by a 'study' or "
+            "'replicate' column."
+        )
+    n = len(pairs)
+    if "response" in pairs:
+        pairs = pairs.groupby(keys, sort=False, dropna=False, as_index=False)["response"].mean()
+    else:
+        pairs = pairs.drop_duplicates(keys, ignore_index=True)
+    steps.append(step("repeated pairs", len(pairs), n - len(pairs), f"{len(groups):,} pairs stood more than once; averaged", names))
+    return pairs[[key for key in ("cell", "drug", "response", "study", "replicate") if key in pairs]]
