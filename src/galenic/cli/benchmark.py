@@ -72,4 +72,5 @@ def run(path: str, out: str, jobs: int, overwrite: bool, resume: bool) -> None:
                 progress=True,
             )
         summary.write_result(record, result, whole)
+        summary.write_coverage(record, data)
     summary.finish(record)

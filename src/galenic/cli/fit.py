@@ -131,4 +131,5 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
         with run.timed("fit"):
             model.fit(data, n_jobs=how.jobs, progress=True)
         model.save(run.path("model"))
+        summary.write_coverage(run, data)
     summary.finish(run)

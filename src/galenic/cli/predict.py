@@ -81,6 +81,7 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
         with run.timed("predict"):
             table = rank(model.predict(data), data.drugs)
         run.write("predictions", table)
+        summary.write_coverage(run, data)
         run.write("ranking", table)
     for cell, best in list(table[table["rank"] <= 3].groupby("cell", sort=False))[:5]:
         typer.echo(f"{cell}: {', '.join(f'{row.name} ({row.prediction:.2f})' for row in best.itertuples())}")

@@ -47,7 +47,7 @@ def kept_warnings(run: Run) -> Iterator[None]:
 
 
 def describe(run: Run, data: ResponseData) -> None:
-    """Put the size of the data and what reading dropped into the run folder."""
+    """Put the size of the data on record, and on the screen."""
     sizes = {"expression": data.cells.n_vars} | {name: table.shape[1] for name, table in data.cells.obsm.items()}
     run.record["data"] = {
         "pairs": len(data),
@@ -56,9 +56,13 @@ def describe(run: Run, data: ResponseData) -> None:
         "unit": data.unit,
         "modalities": sizes,
     }
+    typer.echo(repr(data))
+
+
+def write_coverage(run: Run, data: ResponseData) -> None:
+    """What reading matched and dropped; written with the results, so that a run refused at its start leaves nothing."""
     if len(data.coverage):
         run.write("coverage", data.coverage)
-    typer.echo(repr(data))
 
 
 def write_result(run: Run, result: Result, whole: ResponseData) -> None:

@@ -49,7 +49,7 @@ class Page(HTMLParser):
             self.sections.append(dict(attrs)["id"])
 
     def handle_data(self, data: str) -> None:
-        tag, attrs = self.tags[-1]
+        _, attrs = self.tags[-1] if self.tags else ("", {})
         if self.cdata_elem == "script":
             self.scripts.append((attrs, data))
         elif self.cdata_elem is None:
@@ -98,19 +98,25 @@ def tables(rng: np.random.Generator) -> dict[str, pd.DataFrame]:
         "scores_by_drug": by_drug.to_frame(index=False, name=["model", "split", "drug"]).assign(
             metric="pearson", value=[np.nan, *rng.uniform(-1, 1, len(by_drug) - 1)], n=40
         ),
-        "ceilings": pd.DataFrame({"between": "screens", "drug": DRUGS[:2], "metric": "pearson", "value": 0.49, "n": 30}),
+        "ceilings": pd.DataFrame(
+            {"between": "screens", "drug": DRUGS[:2], "metric": "pearson", "value": 0.49, "n": 30}
+        ),
         "predictions": predictions,
         "ranking": ranking.to_frame(index=False, name=["cell", "rank"]).assign(drug=EVIL, prediction=-1.0),
         "biomarkers": genes.assign(
             gene=[f"G{i}" for i in range(len(genes))], weight=rng.normal(size=len(genes)), stability=0.5, q_value=1e-9
         ),
-        "truth": pd.DataFrame({"drug": "5", "feature": list("abc"), "modality": "expression", "found": [True, True, False]}),
+        "truth": pd.DataFrame(
+            {"drug": "5", "feature": list("abc"), "modality": "expression", "found": [True, True, False]}
+        ),
         "patients": pd.DataFrame(
             {"drug": ["5", EVIL], "cohort": "LUAD", "n": [30, 4], "responders": [12, 1], "auroc": [0.6, np.nan],
              "auroc_low": [0.4, np.nan], "auroc_high": [0.8, np.nan], "p_value": [0.2, np.nan]}
         ),
         "shift": pd.DataFrame({"measure": ["mmd2", EVIL], "value": [0.1, np.nan], "low": np.nan, "high": np.nan}),
-        "coverage": pd.DataFrame({"step": [EVIL, None], "kept": [1234, 0], "dropped": [3, 1], "why": None, "examples": EVIL}),
+        "coverage": pd.DataFrame(
+            {"step": [EVIL, None], "kept": [1234, 0], "dropped": [3, 1], "why": None, "examples": EVIL}
+        ),
     }  # fmt: skip
 
 

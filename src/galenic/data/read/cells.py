@@ -127,7 +127,7 @@ def _matched(
     link = best_link(known, labels).require(known, labels, "the response table", f"the {name} matrix")
     ids = labels[link.right].map(translation(known, link.left, key))
     there = ids.notna().to_numpy()
-    frame, merged = merge_rows(raw.values[there], ids[there].to_numpy(), repeats, f"the {name} matrix")
+    frame, merged = merge_rows(raw.X[there], ids[there].to_numpy(), repeats, f"the {name} matrix")
     frame.columns = pd.Index(raw.columns)
     absent = cells[~cells.isin(frame.index)]
     why = f"cells joined by {link.left} = {link.right}; {int((~there).sum()):,} rows of the matrix have no response"

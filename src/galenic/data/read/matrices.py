@@ -42,7 +42,7 @@ class RawMatrix:
 
     Parameters
     ----------
-    values
+    X
         ``(n_rows, n_columns)``, float32.
     columns
         Names of the columns, which may repeat.
@@ -52,7 +52,7 @@ class RawMatrix:
         For messages.
     """
 
-    values: np.ndarray
+    X: np.ndarray
     columns: list[str]
     labels: pd.DataFrame
     name: str
@@ -61,7 +61,7 @@ class RawMatrix:
         """Rows become columns; of the labels the first is kept, as names of the features."""
         cells = pd.Series([re.sub(r"^DATA\.(\d+)(\.\d+)?$", r"\1", name) for name in self.columns])
         return RawMatrix(
-            values=np.ascontiguousarray(self.values.T),
+            X=np.ascontiguousarray(self.X.T),
             columns=self.labels.iloc[:, 0].fillna("").astype(str).tolist(),
             labels=pd.DataFrame({"cell": as_ids(cells)}),
             name=self.name,
@@ -71,7 +71,7 @@ class RawMatrix:
         """Only the rows where ``rows`` is true."""
         if rows.all():
             return self
-        return replace(self, values=self.values[rows], labels=self.labels[rows].reset_index(drop=True))
+        return replace(self, X=self.X[rows], labels=self.labels[rows].reset_index(drop=True))
 
 
 def matrix(
@@ -143,7 +143,7 @@ def matrix(
             f"every row of {raw.name} should have an id; {int(missing.sum()):,} have none in {chosen!r} "
             f"(first rows: {first(np.flatnonzero(missing))}). Fill them in, or name another column with index=."
         )
-    frame, _ = merge_rows(raw.values, ids.to_numpy(), repeats, raw.name)
+    frame, _ = merge_rows(raw.X, ids.to_numpy(), repeats, raw.name)
     frame.columns = pd.Index(raw.columns, name=corner or None)
     return frame
 

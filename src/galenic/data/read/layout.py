@@ -1,0 +1,152 @@
+"""What a file is, told by its header and first lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as parquet
+from anndata import AnnData, read_h5ad
+
+from galenic.data import units
+from galenic.data.checks import first
+from galenic.data.expression import dense
+from galenic.data.read.columns import CELL, DRUG, GENE, SMILES, TARGETS, TISSUE, find, plain
+from galenic.data.read.files import kind_of_file, text_layout
+from galenic.data.read.matrices import ANNOTATION_NAMES
+from galenic.data.read.tables import MISSING
+
+Layout = Literal[
+    "response", "drugs", "cells", "expression", "events", "long events", "CTRP curves", "CTRP experiments", "unknown"
+]
+MANY = 8
+"""Columns of numbers from which on a file is a matrix, where nothing else tells."""
+
+
+def layout(path: str | Path) -> Layout:
+    """What the file at ``path`` is.
+
+    Returns
+    -------
+    "response"
+        One row a measurement: a cell, a drug and a response (GDSC, PRISM and plain tables).
+    "drugs", "cells"
+        Tables of what is known of each.
+    "expression", "events"
+        Matrices, of numbers and of 0/1.
+    "long events"
+        One row an event: a cell, a feature and 0/1.
+    "CTRP curves", "CTRP experiments"
+        The tables of CTRPv2 that others need to be read with.
+    "unknown"
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.csv")
+    ...     _ = path.write_text("drug,smiles" + chr(10) + "ethanol,CCO")
+    ...     layout(path)
+    'drugs'
+    """
+    kind = kind_of_file(path)
+    if kind == "h5ad":
+        return _kind_of_matrix(_values(read_h5ad(path, backed="r")[:20].to_memory()))
+    return layout_of(peek(path))
+
+
+def layout_of(rows: pd.DataFrame) -> Layout:
+    """What a table with these columns and first rows is, see :func:`layout`."""
+    columns = [str(column) for column in rows.columns]
+    names = {plain(column) for column in columns}
+    if {"experimentid", "areaundercurve", "mastercpdid"} <= names:
+        return "CTRP curves"
+    if {"experimentid", "mastercclid"} <= names:
+        return "CTRP experiments"
+    if {"geneticfeature", "ismutated"} <= names or names - {""} == {"v1", "v2", "v3"}:
+        return "long events"
+    cells, drugs = find(columns, CELL), find(columns, DRUG)
+    if cells and drugs and any(_states_unit(column) for column in columns):
+        return "response"
+    features = [
+        i for i, column in enumerate(columns) if i and plain(column) not in ANNOTATION_NAMES and _numbers(rows.iloc[:, i])
+    ]
+    if find(columns, SMILES):
+        return "drugs"
+    is_matrix = len(features) >= MANY or bool(find(columns[:1], GENE))
+    if not is_matrix and drugs and find(columns, TARGETS):
+        return "drugs"
+    if not is_matrix and (find(columns, TISSUE) or len(cells) > 1):
+        return "cells"
+    if features and len(features) > 0.5 * (len(columns) - 1):
+        return _kind_of_matrix(rows.iloc[:, features].to_numpy(dtype=np.float64))
+    return "drugs" if drugs and not cells else "unknown"
+
+
+def peek(path: str | Path) -> pd.DataFrame:
+    """The first rows of a table or matrix, numbers as numbers."""
+    kind = kind_of_file(path)
+    if kind == "xlsx":
+        rows = pd.read_excel(path, nrows=20)
+        return rows.set_axis([_unnamed(column) for column in rows.columns], axis=1)
+    if kind == "parquet":
+        batch = next(parquet.ParquetFile(path).iter_batches(batch_size=20), None)
+        return pd.DataFrame() if batch is None else batch.to_pandas()
+    text = text_layout(path)
+    lines = [row for row in text.rows if len(row) == len(text.names)]
+    columns = [pd.Series([row[i] for row in lines]).replace(MISSING, np.nan) for i in range(len(text.names))]
+    typed = [number if (number := pd.to_numeric(column, errors="coerce")).notna().eq(column.notna()).all() else column for column in columns]
+    frame = pd.concat(typed, axis=1) if typed else pd.DataFrame()
+    return frame.set_axis(text.names, axis=1)
+
+
+def files_by_layout(folder: str | Path, wanted: Iterable[Layout]) -> dict[Layout, list[Path]]:
+    """The files of a folder that are one of ``wanted``; files that are no tables are passed over."""
+    found: dict[Layout, list[Path]] = {kind: [] for kind in wanted}
+    for path in sorted(Path(folder).iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        try:
+            kind = layout(path)
+        except (ValueError, OSError):
+            continue
+        if kind in found:
+            found[kind].append(path)
+    return found
+
+
+def only(paths: list[Path], what: str, folder: str | Path, argument: str) -> Path | None:
+    """The one file there is, ``None`` if there is none; raise ``ValueError`` if there are several."""
+    if len(paths) > 1:
+        raise ValueError(
+            f"{folder} should hold one file of {what}; it holds {len(paths)} ({first([path.name for path in paths], 5)}). "
+            f"Say which with {argument}=."
+        )
+    return paths[0] if paths else None
+
+
+def _states_unit(column: str) -> bool:
+    try:
+        return units.unit_of_name(column) is not None
+    except ValueError:
+        return True
+
+
+def _numbers(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column)
+
+
+def _kind_of_matrix(values: np.ndarray) -> Layout:
+    known = values[np.isfinite(values)]
+    return "events" if known.size and np.isin(known, (0.0, 1.0)).all() else "expression"
+
+
+def _values(adata: AnnData) -> np.ndarray:
+    return np.zeros((adata.n_obs, 0)) if adata.X is None else dense(adata.X)
+
+
+def _unnamed(column: object) -> str:
+    return "" if str(column).startswith("Unnamed: ") else str(column)

@@ -1,0 +1,293 @@
+"""The command line as a user runs it, in a process of its own: good input, wrong input, exit codes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+GALENIC = Path(sys.executable).with_name("galenic")
+
+
+def galenic(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command; every failure must be told in words."""
+    shown = subprocess.run([GALENIC, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300)
+    assert "Traceback" not in shown.stderr + shown.stdout, shown.stderr
+    return shown
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own files, with other names than ours: 40 cells, 8 drugs, 60 genes."""
+    from galenic.data.simulate import screen
+
+    folder = tmp_path_factory.mktemp("files")
+    data, _ = screen(n_cells=40, n_drugs=8, n_genes=60, n_drivers=2, noise=0.4, seed=0)
+    pairs = data.pairs[["cell", "drug", "response"]]
+    pairs.rename(columns={"cell": "CELL_LINE_NAME", "drug": "DRUG_NAME", "response": "LN_IC50"}).to_csv(
+        folder / "response.csv", index=False
+    )
+    genes = data.cells.to_df()
+    genes.rename_axis("cell_line").to_csv(folder / "expression.tsv", sep="\t")
+    genes.iloc[:5, ::-1].rename(index=lambda cell: f"new-{cell}").rename_axis("sample").to_csv(folder / "new.csv")
+    data.cells.obsm["mutation"].rename_axis("cell_line").to_csv(folder / "mutation.csv")
+    data.drugs[["smiles", "name"]].rename_axis("drug").to_csv(folder / "drugs.csv")
+    data.cells.obs[["tissue"]].rename_axis("cell").to_csv(folder / "cells.csv")
+    return folder
+
+
+DATA = ("--response", "response.csv", "--expression", "expression.tsv", "--drugs", "drugs.csv", "--cells", "cells.csv")
+
+
+@pytest.fixture(scope="module")
+def fitted(files: Path) -> Path:
+    shown = galenic("fit", "ridge", *DATA, "--folds", 3, "--out", "run", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    return files / "run"
+
+
+def test_fit_writes_a_run_folder_with_a_model_scores_and_a_page(fitted: Path) -> None:
+    names = {path.name for path in fitted.iterdir()}
+    assert {"run.json", "model", "metrics.csv", "comparison.csv", "predictions.parquet", "report.html"} <= names
+    assert "parts" not in names
+    record = json.loads((fitted / "run.json").read_text())
+    assert record["state"] == "done"
+    assert record["data"]["pairs"] > 200
+    assert {entry["path"] for entry in record["inputs"]} == {"response.csv", "expression.tsv", "drugs.csv", "cells.csv"}
+    metrics = pd.read_csv(fitted / "metrics.csv")
+    mine = metrics.query("model == 'Ridge' and group == 'all' and metric == 'rmse'")["value"].mean()
+    floor = metrics.query("model == 'DrugMean' and group == 'all' and metric == 'rmse'")["value"].mean()
+    assert mine < floor
+
+
+def test_predict_ranks_drugs_for_new_cells_whatever_the_gene_order(fitted: Path, files: Path) -> None:
+    shown = galenic("predict", "run", "new.csv", "--out", "predictions.csv", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    table = pd.read_csv(files / "predictions.csv")
+    assert len(table) == 5 * 8
+    assert sorted(table["rank"].unique()) == list(range(1, 9))
+    first = table[table["rank"] == 1].set_index("cell")["prediction"]
+    np.testing.assert_allclose(first, table.groupby("cell")["prediction"].min().reindex(first.index))
+    reordered = pd.read_csv(files / "new.csv", index_col=0).iloc[:, ::-1]
+    reordered.to_csv(files / "reordered.csv")
+    galenic("predict", "run", "reordered.csv", "--out", "again.csv", cwd=files)
+    pd.testing.assert_frame_equal(pd.read_csv(files / "again.csv"), table)
+
+
+def test_predict_into_a_run_folder_writes_a_page(fitted: Path, files: Path) -> None:
+    shown = galenic("predict", "run", "new.csv", "--out", "predicted", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    assert (files / "predicted" / "report.html").is_file()
+    assert (files / "predicted" / "ranking.csv").is_file()
+
+
+def test_new_drugs_are_predicted_by_structure(fitted: Path, files: Path) -> None:
+    (files / "newdrugs.csv").write_text("drug,smiles\naspirin,CC(=O)Oc1ccccc1C(=O)O\n")
+    shown = galenic("predict", "run", "new.csv", "--drugs", "newdrugs.csv", "--out", "aspirin.csv", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    assert set(pd.read_csv(files / "aspirin.csv")["drug"]) == {"aspirin"}
+
+
+def test_explain_reads_the_data_again_and_adds_biomarkers(fitted: Path, files: Path) -> None:
+    shown = galenic("explain", "run", "--repeats", 4, "--null", 2, "--out", "genes.csv", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    table = pd.read_csv(files / "genes.csv")
+    assert {"drug", "name", "rank", "gene", "weight", "stability", "q_value"} <= set(table.columns)
+    assert (fitted / "biomarkers.csv").is_file()
+    assert "iomarker" in (fitted / "report.html").read_text()
+
+
+def test_report_is_written_anew(fitted: Path, files: Path) -> None:
+    before = (fitted / "report.html").stat().st_mtime_ns
+    shown = galenic("report", "run", cwd=files)
+    assert shown.returncode == 0
+    assert (fitted / "report.html").stat().st_mtime_ns > before
+
+
+def test_evaluate_scores_anyones_predictions(fitted: Path, files: Path) -> None:
+    measured = pd.read_csv(files / "response.csv")
+    own = measured.rename(columns={"CELL_LINE_NAME": "cell", "DRUG_NAME": "drug", "LN_IC50": "response"})
+    own.assign(prediction=own["response"] + 0.5).to_csv(files / "mine.csv", index=False)
+    shown = galenic("evaluate", "mine.csv", "--out", "scores", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    metrics = pd.read_csv(files / "scores" / "metrics.csv")
+    assert metrics.query("group == 'all' and metric == 'rmse'")["value"].item() == pytest.approx(0.5)
+
+
+def test_evaluate_on_patients_tests_responders(files: Path, rng: np.random.Generator) -> None:
+    label = np.arange(60) % 2
+    predictions = pd.DataFrame({"cell": [f"TCGA-{i}" for i in range(60)], "drug": "Cisplatin"})
+    predictions.assign(prediction=rng.normal(size=60) - 3 * label).to_csv(files / "patients.csv", index=False)
+    outcome = pd.DataFrame({"patient": predictions["cell"], "drug": "cisplatin", "response": label, "cohort": "LUAD"})
+    outcome.to_csv(files / "outcome.csv", index=False)
+    shown = galenic("evaluate", "patients.csv", "--labels", "outcome.csv", "--out", "trial", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    table = pd.read_csv(files / "trial" / "patients.csv")
+    assert (table["auroc"] > 0.9).all()
+
+
+def test_benchmark_follows_a_plan_and_a_grid(files: Path) -> None:
+    (files / "plan.toml").write_text(
+        'title = "a plan"\n[data]\nresponse = "response.csv"\nexpression = "expression.tsv"\ndrugs = "drugs.csv"\n'
+        'cells = "cells.csv"\n[data.modality]\nmutation = "mutation.csv"\n[split]\nby = ["cell", "drug"]\nfolds = 3\n'
+        '[[model]]\nname = "ElasticNet"\nlabel = "net"\nl1_ratio = [0.2, 1.0]\n'
+    )
+    shown = galenic("benchmark", "plan.toml", "--out", "compared", "--jobs", 2, cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    metrics = pd.read_csv(files / "compared" / "metrics.csv")
+    assert {"net, l1_ratio=0.2", "net, l1_ratio=1.0", "DrugMean", "NearestDrugs"} <= set(metrics["model"])
+    assert set(metrics["split"]) == {"cell", "drug"}
+
+
+def test_data_folder_goes_round(files: Path) -> None:
+    shown = galenic("data", "convert", *DATA, "--modality", "mutation=mutation.csv", "--out", "folder", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    shown = galenic("fit", "tissue-drug-mean", "--data", "folder", "--folds", 3, "--out", "from-folder", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_simulated_screen_comes_with_its_truth(tmp_path: Path) -> None:
+    shown = galenic("data", "simulate", "screen", "--n-cells", 30, "--n-drugs", 6, "--n-genes", 40, "--out", "s", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert {"drug", "feature", "modality", "effect"} <= set(pd.read_csv(tmp_path / "s" / "truth.csv").columns)
+
+
+def test_an_earlier_run_is_not_replaced_unasked(fitted: Path, files: Path) -> None:
+    shown = galenic("fit", "drug-mean", *DATA, "--folds", 0, "--out", "run", cwd=files)
+    assert shown.returncode == 2
+    assert "earlier run" in shown.stderr
+    assert json.loads((fitted / "model" / "model.json").read_text())["class"] == "Ridge"
+
+
+def bad_response(files: Path, edit: object) -> str:
+    table = pd.read_csv(files / "response.csv")
+    table = edit(table)
+    table.to_csv(files / "bad.csv", index=False)
+    return "bad.csv"
+
+
+def text_in(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype({"LN_IC50": object}).assign(LN_IC50=["high", *table["LN_IC50"].astype(str)[1:]])
+
+
+BAD_RESPONSES = {
+    "missing column": (lambda t: t.drop(columns="LN_IC50"), "response"),
+    "unknown ids": (lambda t: t.assign(CELL_LINE_NAME="X" + t["CELL_LINE_NAME"]), "cell"),
+    "duplicated pairs": (lambda t: pd.concat([t, t.head(3)]), "repeat"),
+    "text in the response": (text_in, "high"),
+    "infinite response": (lambda t: t.assign(LN_IC50=[np.inf, *t["LN_IC50"][1:]]), "infinit"),
+    "unlogged IC50": (lambda t: t.assign(LN_IC50=np.exp(t["LN_IC50"] + 5)), "ic50"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_RESPONSES)
+def test_a_bad_response_table_ends_in_words(fault: str, files: Path) -> None:
+    edit, words = BAD_RESPONSES[fault]
+    name = bad_response(files, edit)
+    flags = [name if flag == "response.csv" else flag for flag in DATA]
+    shown = galenic("fit", "ridge", *flags, "--out", "never", cwd=files)
+    assert shown.returncode == 2, shown.stdout + shown.stderr
+    assert words.lower() in shown.stderr.lower(), shown.stderr
+    assert shown.stderr.count(".") >= 1
+    assert not (files / "never").exists()
+
+
+def corrupt(files: Path, kind: str) -> str:
+    name = f"corrupt-{kind}.csv"
+    whole = (files / "response.csv").read_bytes()
+    packed = gzip.compress(whole)
+    content = {
+        "empty": b"",
+        "truncated": packed[: len(packed) // 2],
+        "encoding": "cell,drug,ln_ic50\nZürich,x,1.0\n".encode("utf-16"),
+        "page": b"<!DOCTYPE html><html><body>404</body></html>",
+    }[kind]
+    (files / name).write_bytes(content)
+    return name
+
+
+@pytest.mark.parametrize("kind", ["empty", "truncated", "encoding", "page"])
+def test_a_damaged_file_ends_in_words(kind: str, files: Path) -> None:
+    name = corrupt(files, kind)
+    for arguments in (("fit", "ridge", "--response", name, "--out", "never"), ("data", "check", name)):
+        shown = galenic(*arguments, cwd=files)
+        assert shown.returncode == 2, shown.stdout + shown.stderr
+    assert not (files / "never").exists()
+
+
+def test_ensembl_ids_instead_of_symbols_are_refused_at_prediction(fitted: Path, files: Path) -> None:
+    table = pd.read_csv(files / "new.csv", index_col=0)
+    table.columns = [f"ENSG{i:011d}" for i in range(table.shape[1])]
+    table.to_csv(files / "ensembl.csv")
+    shown = galenic("predict", "run", "ensembl.csv", "--out", "never.csv", cwd=files)
+    assert shown.returncode == 2
+    assert "0 are here" in shown.stderr
+    assert "Ensembl" in shown.stderr
+    assert not (files / "never.csv").exists()
+
+
+def test_a_bad_smiles_is_reported_and_the_drug_kept_without_structure(files: Path) -> None:
+    table = pd.read_csv(files / "drugs.csv")
+    table.loc[0, "smiles"] = "not a molecule"
+    table.to_csv(files / "baddrugs.csv", index=False)
+    flags = ["baddrugs.csv" if flag == "drugs.csv" else flag for flag in DATA]
+    shown = galenic("data", "convert", *flags, "--out", "with-bad-drug", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    assert "not a molecule" in shown.stdout + shown.stderr or str(table.loc[0, "drug"]) in shown.stdout + shown.stderr
+
+
+@pytest.mark.parametrize("target", ["nowhere", "."])
+def test_a_folder_that_is_no_model_ends_in_words(target: str, files: Path) -> None:
+    shown = galenic("predict", target, "new.csv", "--out", "never.csv", cwd=files)
+    assert shown.returncode == 2
+    assert "model" in shown.stderr
+
+
+def test_a_model_of_a_newer_format_ends_in_words(fitted: Path, files: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(fitted / "model", tmp_path / "newer")
+    header = json.loads((tmp_path / "newer" / "model.json").read_text()) | {"format": 99}
+    (tmp_path / "newer" / "model.json").write_text(json.dumps(header))
+    shown = galenic("predict", tmp_path / "newer", "new.csv", "--out", "never.csv", cwd=files)
+    assert shown.returncode == 2
+    assert "format 99" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fit", "rigde", "--out", "never"),
+        ("fit", "ridge", "--out", "never", "--no-such-flag", "1"),
+        ("fit", "ridge", "--out", "never"),
+        ("fit", "factorisation", *DATA, "--rank", "0", "--out", "never"),
+        ("fit", "kernel-ridge", *DATA, "--inputs", "expression,protein", "--folds", "0", "--out", "never"),
+        ("fit", "ridge", *DATA, "--by", "colour", "--out", "never"),
+        ("fit", "ridge", *DATA, "--folds", "500", "--out", "never"),
+        ("benchmark", "absent.toml", "--out", "never"),
+        ("report", "absent"),
+        ("explain", "absent"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_in_words_and_leaves_nothing(arguments: tuple[str, ...], files: Path) -> None:
+    shown = galenic(*arguments, cwd=files)
+    assert shown.returncode == 2, shown.stdout + shown.stderr
+    assert shown.stderr.strip()
+    assert not (files / "never").exists() or json.loads((files / "never" / "run.json").read_text())["state"] == "failed"
+    import shutil
+
+    shutil.rmtree(files / "never", ignore_errors=True)
+
+
+def test_a_model_without_genes_has_nothing_to_explain(files: Path) -> None:
+    galenic("fit", "drug-mean", *DATA, "--folds", 0, "--out", "means", cwd=files)
+    shown = galenic("explain", "means", cwd=files)
+    assert shown.returncode == 2
+    assert "reads no genes" in shown.stderr
