@@ -17,9 +17,9 @@ class ExplainFlags:
 
     Parameters
     ----------
-    repeats
+    refits
         Refits on random halves of the cells; stability is the share of them that agree.
-    null
+    shuffles
         Refits on shuffled responses; q-values are measured against them. 0 leaves the q-values out.
     keep
         Genes to list for each drug.
@@ -27,8 +27,8 @@ class ExplainFlags:
         Refits at the same time.
     """
 
-    repeats: int = 20
-    null: int = 5
+    refits: int = 20
+    shuffles: int = 5
     keep: int = 50
     jobs: int = 1
 
@@ -69,13 +69,13 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
     data = inputs.choose(inputs.read_all(data_flags), data_flags)
     with run.timed("explain"):
         weights, null, index, drugs = resampled_importance(
-            model, data, n_repeats=how.repeats, n_null=how.null, n_jobs=how.jobs
+            model, data, n_repeats=how.refits, n_null=how.shuffles, n_jobs=how.jobs
         )
         table = biomarkers(
             weights,
             list(index.get_level_values("feature")),
             drugs,
-            null=null if how.null else None,
+            null=null if how.shuffles else None,
             modality=list(index.get_level_values("modality")),
             keep=how.keep,
         )

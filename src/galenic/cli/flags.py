@@ -47,7 +47,8 @@ def collect(cls: type[T], flags: dict[str, Any], prefix: str = "") -> T:
         if dataclasses.is_dataclass(kind):
             values[field.name] = collect(kind, flags, f"{key}__")  # type: ignore[arg-type]
         elif _is_tuple(kind):
-            values[field.name] = _items(kind, flags[key]) if isinstance(flags[key], str) else flags[key]
+            none = None if get_origin(kind) is not tuple else ()
+            values[field.name] = _items(kind, flags[key]) if flags[key] is not None else none
         else:
             values[field.name] = flags[key]
     return cls(**values)

@@ -37,6 +37,8 @@ class DataFlags:
         Unit of the response where the column's name does not tell: ln_ic50, ic50 (micromolar), auc or viability.
     repeats
         What to do where a (cell, drug) pair stands twice: refuse or take the mean.
+    missing
+        What to do with rows whose response is empty or infinite: refuse or drop them.
     complete
         Keep only cells in which these were measured, separated by commas: expression,mutation.
     one_screen
@@ -54,6 +56,7 @@ class DataFlags:
     response_column: str | None = None
     unit: str | None = None
     repeats: Literal["refuse", "mean"] = "refuse"
+    missing: Literal["refuse", "drop"] = "refuse"
     complete: tuple[str, ...] = ()
     one_screen: bool = False
 
@@ -111,6 +114,7 @@ def read_all(flags: DataFlags) -> ResponseData:
         columns={key: value for key, value in columns.items() if value},
         unit=flags.unit,
         repeats=flags.repeats,
+        missing=flags.missing,
     )
 
 

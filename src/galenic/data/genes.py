@@ -36,18 +36,13 @@ def kind_of_names(names: Iterable[object]) -> Kind:
     >>> kind_of_names(["TP53 (7157)", "EGFR (1956)"])
     'symbol'
     """
-    names = [str(name) for name in names]
-    if not names:
-        return "unknown"
-    kinds = {
-        "ensembl": np.mean([ENSEMBL.fullmatch(name) is not None for name in names]),
-        "entrez": np.mean([name.isdecimal() for name in names]),
-        "symbol": np.mean([re.match(r"[A-Za-z][A-Za-z0-9.-]{1,}", name) is not None for name in names]),
+    texts = [str(name) for name in names]
+    tests: dict[Kind, list[bool]] = {
+        "ensembl": [ENSEMBL.fullmatch(text) is not None for text in texts],
+        "entrez": [text.isdecimal() for text in texts],
+        "symbol": [re.match(r"[A-Za-z][A-Za-z0-9.-]", text) is not None for text in texts],
     }
-    for kind in ("ensembl", "entrez", "symbol"):
-        if kinds[kind] > 0.5:
-            return kind
-    return "unknown"
+    return next((kind for kind, passed in tests.items() if sum(passed) > 0.5 * len(texts)), "unknown")
 
 
 def look_like_mouse(names: Iterable[object]) -> bool:
@@ -58,11 +53,11 @@ def look_like_mouse(names: Iterable[object]) -> bool:
     >>> look_like_mouse(["Trp53", "Egfr", "Kras"]), look_like_mouse(["TP53", "C1orf112"])
     (True, False)
     """
-    names = [str(name) for name in names]
-    mouse = [name for name in names if name.startswith("ENSMUSG") or MOUSE_SYMBOL.fullmatch(name)]
+    texts = [str(name) for name in names]
+    mouse = [name for name in texts if name.startswith("ENSMUSG") or MOUSE_SYMBOL.fullmatch(name)]
     # "Gene1", "Gene2", ... are placeholders: real symbols have many stems.
     stems = {name if name.startswith("ENS") else name.rstrip("0123456789") for name in mouse}
-    return len(mouse) > 0.5 * len(names) and len(stems) > 0.2 * len(names)
+    return len(mouse) > 0.5 * len(texts) and len(stems) > 0.2 * len(texts)
 
 
 def clean_names(names: Iterable[object]) -> list[str]:
@@ -139,8 +134,8 @@ def standardise_genes(
         names = np.array([clean.get(name, "") for name in names], dtype="object")
         if not (names != "").any():
             raise ValueError(
-                f"the table of symbols should know the genes of {what} (first: {first(table.columns)}); it knows none of "
-                f"them (its first: {first(clean)}). Use a table of the same kind of id."
+                f"the table of symbols should know the genes of {what} (first: {first(table.columns)}); it knows none "
+                f"of them (its first: {first(clean)}). Use a table of the same kind of id."
             )
         kind = "symbol"
     lost = names == ""
@@ -155,7 +150,9 @@ def standardise_genes(
     repeated = tidy.columns.duplicated(keep=False)
     if repeated.any():
         tidy = _merge(tidy, repeated, duplicates, what)
-        why = f"{int(repeated.sum()):,} columns stand for {tidy.columns.size - int((~repeated).sum()):,} genes; averaged"
+        why = (
+            f"{int(repeated.sum()):,} columns stand for {tidy.columns.size - int((~repeated).sum()):,} genes; averaged"
+        )
         examples = first(pd.unique(names[~lost][repeated]))
         steps.append((f"{what} repeated genes", tidy.shape[1], int((~lost).sum()) - tidy.shape[1], why, examples))
     steps.append((f"{what} genes", tidy.shape[1], 0, f"names are of the kind {kind}", first(tidy.columns)))
@@ -188,7 +185,8 @@ def _merge(table: pd.DataFrame, repeated: np.ndarray, duplicates: str, what: str
             "Merge or drop the repeats, or read with duplicates='mean'."
         )
     warnings.warn(
-        f"{len(twice):,} genes of {what} stand more than once (first: {first(twice)}); each becomes the mean of its columns.",
+        f"{len(twice):,} genes of {what} stand more than once (first: {first(twice)}); "
+        "each becomes the mean of its columns.",
         stacklevel=3,
     )
     means = table.loc[:, repeated].T.groupby(level=0, sort=False).mean().T

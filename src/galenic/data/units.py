@@ -48,8 +48,8 @@ def to_unit(values: npt.ArrayLike, source: str, target: str) -> np.ndarray:
         Numbers, any shape; NaN stays NaN.
     source
         ``"ln_ic50"`` (natural log of micromolar), ``"ic50"`` (micromolar), ``"ic50_nm"`` (nanomolar), ``"log10_ic50"``
-        and ``"log2_ic50"`` (of micromolar), ``"pic50"`` (minus log10 of molar), ``"auc"`` and ``"viability"`` (fractions of
-        full viability), ``"aac"`` (1 - AUC), ``"viability_percent"``.
+        and ``"log2_ic50"`` (of micromolar), ``"pic50"`` (minus log10 of molar), ``"auc"`` and ``"viability"``
+        (fractions of full viability), ``"aac"`` (1 - AUC), ``"viability_percent"``.
     target
         ``"ln_ic50"``, ``"ic50"``, ``"auc"`` or ``"viability"``.
 
@@ -73,8 +73,8 @@ def to_unit(values: npt.ArrayLike, source: str, target: str) -> np.ndarray:
     if family(source) != family(target):
         raise ValueError(
             f"{source} cannot become {target}: an IC50 is one point of the dose response curve, AUC sums the whole "
-            "curve over the doses tested, viability is one dose. Convert with the curve's fit, or read a column that is "
-            f"already {target}."
+            "curve over the doses tested, viability is one dose. Convert with the curve's fit, or read a column that "
+            f"is already {target}."
         )
     if source == target:
         return values.copy()
@@ -112,8 +112,8 @@ def unit_of_name(column: str) -> str | None:
     name = re.sub(r"[^a-z0-9]", "", column.lower().replace("µ", "u").replace("μ", "u"))
     if name in AMBIGUOUS:
         raise ValueError(
-            f"column {column!r} should state the base of its log; it does not. GDSC writes natural logs, others base 10: "
-            "say unit='ln_ic50' or unit='log10_ic50'."
+            f"column {column!r} should state the base of its log; it does not. GDSC writes natural logs, others base "
+            "10: say unit='ln_ic50' or unit='log10_ic50'."
         )
     return next((unit for unit, names in SPELLINGS.items() if name in names), None)
 
@@ -155,20 +155,20 @@ def guess_unit(column: str, values: npt.ArrayLike) -> str:
 def require_plausible(values: npt.ArrayLike, unit: str, what: str) -> None:
     """Raise ``ValueError`` if ``values`` cannot be in ``unit``."""
     _require_unit(unit)
-    values = np.asarray(values, dtype=np.float64)
-    values = values[np.isfinite(values)]
-    if not len(values):
+    numbers = np.asarray(values, dtype=np.float64)
+    finite: np.ndarray = numbers[np.isfinite(numbers)]
+    if not finite.size:
         return
     if unit in ("ic50", "ic50_nm"):
-        _require_positive(values, what)
-    low, high = float(values.min()), float(values.max())
+        _require_positive(finite, what)
+    low, high = float(finite.min()), float(finite.max())
     if unit == "ln_ic50" and max(-low, high) > LARGEST_LN:
         sign = "has no negative value" if low >= 0 else f"starts at {low:,.4g}"
         raise ValueError(
             f"{what} should be natural logs of micromolar; it {sign} and reaches {high:,.4g}, which no log of a "
             "concentration does. If the values are micromolar, say unit='ic50' (--unit ic50)."
         )
-    typical = float(np.quantile(np.abs(values), 0.99))
+    typical = float(np.quantile(np.abs(finite), 0.99))
     if unit in ("auc", "viability") and typical > LARGEST_FRACTION:
         remedy = {
             "auc": "Divide it by the area of full viability (the width of the dose range)",
@@ -184,8 +184,9 @@ def _require_positive(values: np.ndarray, what: str) -> None:
     bad = values[values <= 0]
     if bad.size:
         raise ValueError(
-            f"{what}: an IC50 is a concentration above zero; {bad.size:,} of {values.size:,} values are zero or negative "
-            f"(first: {first(bad)}). If the values are logs, say unit='ln_ic50' (or 'log10_ic50'); otherwise remove them."
+            f"{what}: an IC50 is a concentration above zero; {bad.size:,} of {values.size:,} values are zero or "
+            f"negative (first: {first(bad)}). If the values are logs, say unit='ln_ic50' (or 'log10_ic50'); otherwise "
+            "remove them."
         )
 
 

@@ -10,7 +10,10 @@ import plotly.graph_objects as go
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. ``kind``: ``""``, ``"good"``, ``"bad"``, ``"note"``, ``"code"`` or ``"heading"``."""
+    """A paragraph.
+
+    ``kind`` is ``""``, ``"heading"``, ``"question"``, ``"good"``, ``"bad"``, ``"note"``, ``"warning"`` or ``"code"``.
+    """
 
     text: str
     kind: str = ""

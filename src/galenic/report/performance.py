@@ -6,19 +6,21 @@ from typing import Any
 
 import pandas as pd
 
+from galenic.evaluate import pearson
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.figures import drug_curves, observed, score_dots
 from galenic.report.run import Run
 from galenic.report.scores import Outcome, Scores, is_lower_better
-from galenic.report.words import NOTHING, SPLITS, UNITS, count, interval, metric_name, number, split_name
+from galenic.report.words import NOTHING, UNITS, count, interval, metric_name, number, split_name
 
 COLUMNS = (
     ("rmse", "all"),
     ("auroc", "all"),
+    ("r2", "all"),
     ("pearson", "all"),
     ("pearson", "within_drug"),
     ("pearson", "within_cell"),
-    ("pearson", "beyond_floor"),
+    ("r2", "beyond_floor"),
 )
 CLAIMS = {
     "beats": ("beats its floor", "good"),
@@ -36,17 +38,13 @@ def score_tables(run: Run) -> Section | None:
     unit = run.record["data"].get("unit", "")
     blocks: list[Block] = []
     for split in scores.splits:
-        blocks += [
-            Text(split_name(split).capitalize(), "heading"),
-            Text(SPLITS.get(split, ("", ""))[1]),
-            _score_table(scores, split, unit),
-        ]
+        blocks += [Text(split_name(split).capitalize(), "heading"), _score_table(scores, split, unit)]
     how = (
         f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below, best model first; the best of each "
         "column is bold. Judge a model by its difference to the best floor, and by the columns 'within drug' "
         "and 'beyond floor': a high correlation over all pairs mostly says that drugs differ."
     )
-    return Section("scores", "Scores beside floors and ceilings", how, [block for block in blocks if block != Text("")])
+    return Section("scores", "Scores beside floors and ceilings", how, blocks)
 
 
 def score_figures(run: Run) -> Section | None:
@@ -74,21 +72,28 @@ def score_figures(run: Run) -> Section | None:
 
 
 def predicted_and_observed(run: Run) -> Section | None:
-    """Prediction against truth of the best model of each split, one seed."""
+    """Prediction against truth of the best model of each split, beside its best floor, one seed."""
     scores = Scores.of_run(run)
-    model_of = {split: scores.outcome(split).model for split in scores.splits} if scores else {}
     unit = run.record["data"].get("unit", "")
+    outcomes = [scores.outcome(split) for split in scores.splits] if scores else []
+    shown = [
+        {"split": outcome.split, "model": model}
+        for outcome in outcomes
+        for model in (outcome.model, outcome.floor)
+        if model is not None
+    ]
     figures = []
-    for split, model in (model_of or {"": None}).items():
-        where = {"model": model, "split": split} if model else {}
+    for where in shown or [{}]:
         table = run.table("predictions", **where)
         if table is None or "response" not in table:
             return None
         table = table.dropna(subset=["response", "prediction"])
         table = table[table["seed"] == table["seed"].min()] if "seed" in table else table
         if len(table):
-            caption = f"{count(len(table))} pairs, Pearson {number(table['response'].corr(table['prediction']), 2)}."
-            start = f"{split_name(split).capitalize()}, {model}: " if model else ""
+            score = pearson(*table[["response", "prediction"]].to_numpy(float).T)
+            caption = f"{count(len(table))} pairs, Pearson {number(score, 2)}."
+            floor = ", a floor" if scores and where["model"] in scores.floors else ""
+            start = f"{split_name(where['split']).capitalize()}, {where['model']}{floor}: " if where else ""
             figures.append((start + caption, observed(table, UNITS.get(unit, unit))))
     if not figures:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -150,6 +151,9 @@ class Run:
     ) -> None:
         if kind is not None:
             self.fail(f"{kind.__name__}: {error}")
+            if [path.name for path in files_of(self.folder)] == [RECORD]:
+                # Refused before anything was computed: nothing half-written is left to be cleared away.
+                shutil.rmtree(self.folder)
         elif self.record["state"] == "running":
             self.finish()
 

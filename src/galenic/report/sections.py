@@ -10,25 +10,27 @@ from galenic.report.blocks import Cell, Facts, Section, Table, Text
 from galenic.report.performance import predicted_and_observed, score_figures, score_tables, scores_by_drug
 from galenic.report.run import Run
 from galenic.report.scores import Scores, sentence
-from galenic.report.words import GLOSSARY, UNITS, count, metric_name, number, split_name
+from galenic.report.words import GLOSSARY, SPLITS, UNITS, count, metric_name, number, split_name
 
 KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
 
 
 def headline(run: Run) -> Section | None:
-    """What was asked, and the answer in one sentence for each split."""
+    """What each split asked, and the answer in one sentence."""
     scores = Scores.of_run(run)
     blocks: list[Text] = []
     if scores is not None:
         unit = run.record["data"].get("unit", "")
         for outcome in map(scores.outcome, scores.splits):
             what, metric = split_name(outcome.split), metric_name(outcome.metric, unit=unit)
+            question = SPLITS.get(outcome.split, ("", ""))[1]
+            blocks += [Text(question, "question")] if question else []
             blocks.append(Text(sentence(outcome, what, metric), KINDS[outcome.verdict]))
     else:
         predictions = run.table("predictions")
         if predictions is not None:
             pairs, cells, drugs = (count(n) for n in (len(predictions), *predictions[["cell", "drug"]].nunique()))
-            blocks.append(Text(f"{pairs} responses were predicted: {cells} cells and {drugs} drugs.", "note"))
+            blocks.append(Text(f"Responses predicted: {pairs} (cells: {cells}, drugs: {drugs}).", "note"))
     if not blocks:
         return None
     how = (
@@ -63,13 +65,13 @@ def data(run: Run) -> Section | None:
     if not blocks:
         return None
     how = "If much was dropped for a reason you do not expect, stop here: ids of two files may not be of one kind."
-    return Section("data", "The data", how, blocks)
+    return Section("data", "The data", how if isinstance(blocks[-1], Table) else "", blocks)
 
 
 def warnings(run: Run) -> Section | None:
     """The warnings raised during the run."""
     notes = [Text(str(note), "warning") for note in run.record["warnings"]]
-    how = "None of these stopped the run; each may make its results poorer."
+    how = "They did not stop the run; each may make its results poorer."
     return Section("warnings", f"Warnings ({len(notes)})", how, list(notes)) if notes else None
 
 

@@ -30,7 +30,7 @@ GLOSSARY = {
     "Within drug": "The metric inside each drug, averaged over drugs: can the model order cells for one drug?",
     "Within cell": "The metric inside each cell, averaged over cells: can the model order drugs for one cell?",
     "Beyond floor": "The metric after the drug and cell means are subtracted from both truth and prediction: "
-    "what is left is what the model knows beyond means.",
+    "what is left is what the model knows beyond means. R² is 0 for those means themselves.",
     "Interval": "95 %. Of a score: Student's t over folds, seeds averaged first; folds share training data, so it is "
     "rather too narrow than too wide. Of a difference: paired over folds and seeds, widened for that sharing.",
     "RMSE": "Root of the mean squared error, in the unit of the response. Lower is better.",
@@ -68,7 +68,7 @@ def number(value: object, decimals: int = 3, *, signed: bool = False) -> str:
     if not isinstance(value, Real) or math.isnan(value):
         return NOTHING
     size = abs(float(value))
-    if 0 < size < 0.5 * 10**-decimals:
+    if size and not round(size, decimals):
         decimals = math.ceil(-math.log10(size))
     kind = "f" if decimals <= 5 else "e"
     text = f"{value:{'+' if signed else ''},.{decimals if kind == 'f' else 0}{kind}}"

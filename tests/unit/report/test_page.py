@@ -201,6 +201,29 @@ def test_the_headline_tells_who_beats_the_floor(page: Page) -> None:
     assert re.search(r"On unseen drugs the best model, Ridge, .*: it does not beat its floor, as .* covers 0\.", answer)
 
 
+def test_each_question_stands_before_its_answer(page: Page) -> None:
+    asked = page.shown.index("How will a new cell respond to a drug that other cells were tested with?")
+    assert asked < page.shown.index("On unseen cells the best model") < page.shown.index("How will known cells respond")
+
+
+def test_the_best_model_is_drawn_beside_its_floor(tmp_path: Path, rng: np.random.Generator) -> None:
+    run = fake_run(tmp_path, rng)
+    truth = np.arange(20.0)
+    table = pd.DataFrame({"cell": [f"c{i}" for i in range(20)], "drug": "x", "split": "cell", "response": truth})
+    constant = table.assign(model="MeanEffects", prediction=0.1)
+    run.write("predictions", pd.concat([table.assign(model="Ridge", prediction=truth + 1), constant]))
+    shown = Page(write_report(tmp_path).read_text(encoding="utf-8")).shown
+    assert "Unseen cells, Ridge: 20 pairs, Pearson 1.00." in shown
+    assert "Unseen cells, MeanEffects, a floor: 20 pairs, Pearson –." in shown
+    assert "KDRUG: 20 pairs" not in shown
+
+
+def test_how_to_read_what_was_dropped_needs_a_coverage(tmp_path: Path, rng: np.random.Generator, page: Page) -> None:
+    run = fake_run(tmp_path, rng, without=("coverage",))
+    assert "If much was dropped" in page.shown
+    assert "If much was dropped" not in Page(write_report(run.folder).read_text(encoding="utf-8")).shown
+
+
 def test_planted_drivers_and_ceiling_are_counted(page: Page) -> None:
     assert "2 of 3 planted drivers were found" in page.shown
     assert re.search(r"ceiling\s+screens(\s+–)*\s+0\.700", page.shown)
@@ -266,7 +289,7 @@ def test_a_prediction_run_counts_what_was_predicted(tmp_path: Path) -> None:
         run.write("predictions", pd.DataFrame({"cell": ["a", "b"], "drug": "x", "prediction": 0.5}))
     page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
     assert page.sections == ["answer", "provenance", "glossary"]
-    assert "2 responses were predicted: 2 cells and 1 drugs" in page.shown
+    assert "Responses predicted: 2 (cells: 2, drugs: 1)" in page.shown
 
 
 def test_a_score_that_no_model_has_does_not_break_the_page(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -136,6 +136,15 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coverage.csv", "run.json"]
 
 
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    run = start(tmp_path, **GIVEN)
+    run.write("coverage", coverage(["old"]))
+    with (tmp_path / "coverage.csv").open() as reader:
+        run.write("coverage", coverage(["new"]))
+        assert "old" in reader.read()
+    assert run.table("coverage")["why"].tolist() == ["new"]
+
+
 def test_tables_are_checked_at_the_door(tmp_path: Path, predictions: pd.DataFrame) -> None:
     run = start(tmp_path, **GIVEN)
     with pytest.raises(ValueError, match="it lacks drug"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -116,6 +116,8 @@ def test_verdicts_mirror_each_other(low: float, width: float) -> None:
 
 
 @given(value=st.floats(allow_infinity=False), decimals=st.integers(0, 5))
+@example(value=0.5, decimals=0)
+@example(value=-0.0005, decimals=3)
 def test_numbers_read_back_within_their_rounding(value: float, decimals: int) -> None:
     text = number(value, decimals)
     assert "nan" not in text

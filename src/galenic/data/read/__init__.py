@@ -8,11 +8,13 @@ from galenic.data.read.folder import read_folder, write
 from galenic.data.read.gdsc import events, gdsc
 from galenic.data.read.layout import layout
 from galenic.data.read.matrices import matrix
+from galenic.data.read.new_cells import cells_to_predict
 from galenic.data.read.response import response_data
 from galenic.data.read.tables import table
 from galenic.data.read.xena import xena
 
 __all__ = [
+    "cells_to_predict",
     "ctrp",
     "depmap_expression",
     "events",

@@ -69,8 +69,8 @@ def read_cells(
         known = _with_other_ids(known, info)
     everyone = pd.Index(pd.unique(known.to_numpy().ravel())).dropna()
     raws = {name: _cells_in_rows(source, everyone) for name, source in sources.items()}
-    labels = {name: id_columns(raw.labels, list(raw.labels)) for name, raw in raws.items()}
-    shared = {column: sum(best_link(ids[[column]], found).shared for found in labels.values()) for column in ids}
+    labels = {name: id_columns(raw.labels, raw.labels.columns.tolist()) for name, raw in raws.items()}
+    shared = {str(key): sum(best_link(ids[[key]], found).shared for found in labels.values()) for key in ids}
     key = max(shared, key=lambda column: shared[column])
     cells = pd.Index(np.sort(ids[key].dropna().unique().astype(str)))
     tables: dict[str, pd.DataFrame] = {}
@@ -79,7 +79,7 @@ def read_cells(
         tables[name], genes = standardise_genes(
             tables[name], symbols=symbols if name == "expression" else None, what=name
         )
-        steps.extend(row for row in genes.to_dict("records") if name == "expression" or row["dropped"])
+        steps += [dict(row) for row in genes.to_dict("records") if name == "expression" or row["dropped"]]
     if tables:
         anywhere = np.logical_or.reduce([cells.isin(found.index) for found in tables.values()])
         steps.append(_cells_step(ids[key], cells, anywhere))
@@ -105,7 +105,7 @@ def _with_other_ids(known: pd.DataFrame, info: pd.DataFrame) -> pd.DataFrame:
     link = best_link(known, others).require(known, others, "the response table", "the table of cells")
     others = others.dropna(subset=[link.right]).drop_duplicates(link.right).set_index(link.right, drop=False)
     found = others.reindex(known[link.left]).reset_index(drop=True)
-    return known.assign(**{FROM_CELLS + column: found[column] for column in found})
+    return pd.concat([known, found.add_prefix(FROM_CELLS)], axis=1)
 
 
 def _cells_in_rows(source: Source, cells: pd.Index) -> RawMatrix:

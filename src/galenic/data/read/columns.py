@@ -12,9 +12,9 @@ from galenic.data.checks import first
 
 # fmt: off
 CELL = (
-    "cell", "cell_id", "cosmic_id", "cosmic_sample_id", "cosmic_identifier", "depmap_id", "model_id", "sanger_model_id", "cell_line_name",
-    "cell_line", "cell_name", "stripped_cell_line_name", "ccle_name", "ccl_name", "sample", "sample_id", "sample_name",
-    "patient", "patient_id", "barcode",
+    "cell", "cell_id", "cosmic_id", "cosmic_sample_id", "cosmic_identifier", "depmap_id", "model_id", "sanger_model_id",
+    "cell_line_name", "cell_line", "cell_name", "stripped_cell_line_name", "ccle_name", "ccl_name", "sample",
+    "sample_id", "sample_name", "patient", "patient_id", "barcode",
 )
 DRUG = (
     "drug", "drug_id", "broad_id", "broad_cpd_id", "master_cpd_id", "pert_id", "compound_id", "cpd_id", "drug_name",
@@ -61,8 +61,8 @@ def find(columns: Iterable[object], aliases: Iterable[str]) -> list[str]:
     >>> find(["LN_IC50", "CELL_LINE_NAME", "COSMIC_ID"], CELL)
     ['COSMIC_ID', 'CELL_LINE_NAME']
     """
-    columns = [str(column) for column in columns]
-    return [column for alias in aliases for column in columns if plain(column) == plain(alias)]
+    names = [str(column) for column in columns]
+    return [name for alias in aliases for name in names if plain(name) == plain(alias)]
 
 
 def require_choice(choice: Mapping[str, str | None], known: Iterable[str], columns: Iterable[object]) -> None:

@@ -45,8 +45,8 @@ def ctrp(
     expression, modalities
         See :func:`galenic.data.read.response_data`. Cells have the name ``ccl_name`` (``A549``).
     cells
-        A table that has these names beside other ids (DepMap's ``StrippedCellLineName`` and ``ModelID``), where the matrices have the
-        others. Without it tissues are those of the release.
+        A table that has these names beside other ids (DepMap's ``StrippedCellLineName`` and ``ModelID``), where the
+        matrices have the others. Without it tissues are those of the release.
     repeats
         Cells measured in several experiments: their mean, or each, told apart by ``replicate`` (the experiment).
     doublings
@@ -59,10 +59,10 @@ def ctrp(
 
     Notes
     -----
-    ``area_under_curve`` is summed over log2 concentration and reaches about 15. It is divided by ``doublings``, the width of
-    the dose range, to become a fraction of full viability. The range is that of the design; compounds that were tested at more or
-    fewer concentrations are off by a factor, which is the same for all cells. The number of points fitted
-    (``conc_pts_fit``) is no better a width: it counts the points that survived quality control.
+    ``area_under_curve`` is summed over log2 concentration and reaches about 15. It is divided by ``doublings``, the
+    width of the dose range, to become a fraction of full viability. The range is that of the design; compounds that
+    were tested at more or fewer concentrations are off by a factor, which is the same for all cells. The number of
+    points fitted (``conc_pts_fit``) is no better a width: it counts the points that survived quality control.
 
     Raises
     ------
@@ -71,7 +71,8 @@ def ctrp(
 
     References
     ----------
-    Rees et al., Correlating chemical sensitivity and basal gene expression reveals mechanism of action, Nat. Chem. Biol. 2016.
+    Rees et al., Correlating chemical sensitivity and basal gene expression reveals mechanism of action, Nature Chemical
+    Biology 2016.
     """
     if repeats not in ("keep", "mean"):
         raise ValueError(f"repeats should be 'keep' or 'mean'; received {repeats!r}. Choose one.")
@@ -97,6 +98,8 @@ def ctrp(
         cells=lines if cells is None else cells,
         unit="auc",
         repeats="mean",
+        missing="drop",
+        missing="drop",
     )
 
 

@@ -22,8 +22,8 @@ def depmap_expression(path: Source) -> AnnData:
     Parameters
     ----------
     path
-        ``OmicsExpressionProteinCodingGenesTPMLogp1`` or ``CCLE_expression``: models x ``SYMBOL (entrez)``. Newer releases have
-        several sequencing runs a model; the default entry is kept.
+        ``OmicsExpressionProteinCodingGenesTPMLogp1`` or ``CCLE_expression``: models x ``SYMBOL (entrez)``. Newer
+        releases have several sequencing runs a model; the default entry is kept.
 
     Returns
     -------
@@ -37,13 +37,13 @@ def depmap_expression(path: Source) -> AnnData:
 
     Examples
     --------
-    >>> depmap_expression(pd.DataFrame({"": ["ACH-000001", "ACH-000002"], "TP53 (7157)": [5.0, 0.1]})).var_names.tolist()
+    >>> models = pd.DataFrame({"": ["ACH-000001", "ACH-000002"], "TP53 (7157)": [5.0, 0.1]})
+    >>> depmap_expression(models).var_names.tolist()
     ['TP53']
     """
     raw = default_entries(read_raw(path))
-    names = find(raw.labels, CELL)
-    key = next((name for name in names if as_ids(raw.labels[name]).astype(str).str.startswith("ACH-").any()), None)
-    key = key or (names or list(raw.labels))[0]
+    names = [*find(raw.labels, CELL), str(raw.labels.columns[0])]
+    key = next((name for name in names if as_ids(raw.labels[name]).str.startswith("ACH-").any()), names[0])
     ids = as_ids(raw.labels[key])
     frame, _ = merge_rows(raw.X, ids.to_numpy(), "refuse", raw.name)
     frame.columns = pd.Index(raw.columns)
@@ -71,8 +71,8 @@ def prism(
     expression, modalities, cells
         See :func:`galenic.data.read.response_data`; cells are DepMap ids.
     unit
-        ``"auc"`` (fraction of full viability; above 1 where cells grew) or ``"ic50"`` (micromolar, read as ln IC50; missing where
-        the curve does not reach 50 %).
+        ``"auc"`` (fraction of full viability; above 1 where cells grew) or ``"ic50"`` (micromolar, read as ln IC50;
+        missing where the curve does not reach 50 %).
     repeats
         Drugs that were screened again with the same cells: their mean, or each, told apart by ``study`` (the screen).
     passed_only
@@ -115,4 +115,5 @@ def prism(
         unit=unit,
         columns={"study": None} if repeats == "mean" else None,
         repeats="mean",
+        missing="drop",
     )

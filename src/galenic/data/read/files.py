@@ -37,7 +37,7 @@ DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZip
 
 @dataclass(frozen=True)
 class TextLayout:
-    """How a delimited text file is laid out: its column names, and the first lines of values, ``(n_lines, n_columns)``."""
+    """How a delimited text file is laid out: its column names, and its first lines, ``(n_lines, n_columns)``."""
 
     names: list[str]
     delimiter: str

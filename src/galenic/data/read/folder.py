@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from galenic.data.checks import first
 from galenic.data.response import ResponseData, empty_coverage
 
 FORMAT = 1
+UNNAMED = "Unnamed: 0"
+"""What pandas calls the column of ids, which has no name because any name may be a column's."""
 MANIFEST = "data.json"
 FILES = ("pairs.parquet", "cells.h5ad", "drugs.csv", "coverage.csv", MANIFEST)
 
@@ -47,8 +49,9 @@ def write(data: ResponseData, folder: str | Path, *, overwrite: bool = False) ->
 
     Examples
     --------
+    >>> from tempfile import TemporaryDirectory
     >>> from galenic.data.simulate import screen
-    >>> with tempfile.TemporaryDirectory() as place:
+    >>> with TemporaryDirectory() as place:
     ...     data, _ = screen(50, 8, 100)
     ...     read_folder(write(data, Path(place, "screen")))
     ResponseData(360 pairs: 50 cells x 8 drugs, ln_ic50; expression 100, mutation 20, methylation 20)
@@ -58,13 +61,11 @@ def write(data: ResponseData, folder: str | Path, *, overwrite: bool = False) ->
         remedy = "Choose another name" + ("" if overwrite else ", or say overwrite=True if it holds ResponseData")
         raise FileExistsError(f"{folder} should be a new folder; it exists already. {remedy}.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    draft, old = (folder.with_name(f".{folder.name}-{uuid.uuid4().hex}") for _ in range(2))
+    draft.mkdir()
     try:
-        # Folders for one person's eyes only would surprise those who share the place.
-        draft.chmod(0o777 & ~_umask())
         _write_files(data, draft)
         if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
             os.replace(folder, old)
             os.replace(draft, folder)
             shutil.rmtree(old)
@@ -101,7 +102,7 @@ def read_folder(folder: str | Path) -> ResponseData:
     return ResponseData(
         pairs=pd.read_parquet(folder / "pairs.parquet"),
         cells=_read_cells(folder / "cells.h5ad", manifest),
-        drugs=_read_csv(folder / "drugs.csv", manifest["drugs"]).set_index("drug").rename_axis(None),
+        drugs=_read_csv(folder / "drugs.csv", manifest["drugs"]).set_index(UNNAMED).rename_axis(None),
         unit=manifest["unit"],
         coverage=_read_coverage(folder / "coverage.csv"),
     )
@@ -109,60 +110,74 @@ def read_folder(folder: str | Path) -> ResponseData:
 
 def _write_files(data: ResponseData, folder: Path) -> None:
     data.pairs.to_parquet(folder / "pairs.parquet", index=False)
-    drugs = data.drugs.rename_axis("drug").reset_index()
-    drugs.to_csv(folder / "drugs.csv", index=False)
+    drugs = data.drugs
+    drugs.to_csv(folder / "drugs.csv", index_label="")
     data.coverage.to_csv(folder / "coverage.csv", index=False)
-    frames = {name: table for name, table in data.cells.obsm.items() if isinstance(table, pd.DataFrame)}
-    # A copy, because writing turns text into categories; frames as arrays, because h5ad takes no slash in a column's name.
-    cells = AnnData(X=data.cells.X, obs=data.cells.obs.copy(), var=data.cells.var.copy())
-    for name, table in data.cells.obsm.items():
-        cells.obsm[name] = table.to_numpy() if name in frames else table
-    empty = [column for column in cells.obs if cells.obs[column].isna().all()]
-    text = [column for column in cells.obs if _is_text(cells.obs[column])]
-    cells.obs = cells.obs.drop(columns=empty)
-    cells.write_h5ad(folder / "cells.h5ad", compression="gzip", compression_opts=1)
+    cells, obsm = data.cells, dict(data.cells.obsm.items())
+    # Frames as arrays, because h5ad takes no slash in the name of a column; their names go to the manifest.
+    arrays = {name: found.to_numpy() if isinstance(found, pd.DataFrame) else found for name, found in obsm.items()}
+    (obs, obs_kinds), (var, var_kinds) = _writable(cells.obs), _writable(cells.var)
+    AnnData(X=cells.X, obs=obs, var=var, obsm=arrays).write_h5ad(
+        folder / "cells.h5ad", compression="gzip", compression_opts=1
+    )
     manifest = {
         "format": FORMAT,
         "unit": data.unit,
         "drugs": {str(column): str(drugs[column].dtype) for column in drugs},
-        "obs": {"columns": list(data.cells.obs.columns), "text": text, "empty": empty},
-        "obsm": {name: [str(column) for column in table.columns] for name, table in frames.items()},
+        "obs": obs_kinds,
+        "var": var_kinds,
+        "obsm": {
+            name: [str(column) for column in found.columns] if isinstance(found, pd.DataFrame) else None
+            for name, found in obsm.items()
+        },
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
+def _writable(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A copy without columns that hold nothing (h5ad cannot tell their type), and what each column was."""
+    kinds = {str(column): _kind(table[column]) for column in table}
+    return table[[column for column, kind in kinds.items() if kind != "empty"]].copy(), kinds
+
+
+def _kind(column: pd.Series) -> str:
+    if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_numeric_dtype(column):
+        return "as is"
+    return "empty" if column.isna().all() else "text"
+
+
+def _restored(table: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
+    columns = {
+        name: pd.Series(np.nan, index=table.index, dtype="object")
+        if kind == "empty"
+        else table[name].astype("object" if kind == "text" else table[name].dtype)
+        for name, kind in kinds.items()
+    }
+    return pd.DataFrame(columns, index=table.index)
+
+
 def _read_cells(path: Path, manifest: dict[str, Any]) -> AnnData:
     cells = read_h5ad(path)
-    obs = cells.obs.copy()
-    for column in manifest["obs"]["text"]:
-        if column in obs:
-            obs[column] = obs[column].astype("object")
-    for column in manifest["obs"]["empty"]:
-        obs[column] = pd.Series(np.nan, index=obs.index, dtype="object")
-    cells.obs = obs[manifest["obs"]["columns"]]
+    obs, var = _restored(cells.obs, manifest["obs"]), _restored(cells.var, manifest["var"])
+    restored = AnnData(X=cells.X, obs=obs, var=var)
     for name, columns in manifest["obsm"].items():
-        cells.obsm[name] = pd.DataFrame(cells.obsm[name], index=cells.obs_names, columns=pd.Index(columns))
-    return cells
-
-
-def _is_text(column: pd.Series) -> bool:
-    return not (pd.api.types.is_numeric_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype))
+        found = cells.obsm[name]
+        restored.obsm[name] = found if columns is None else pd.DataFrame(found, restored.obs_names, pd.Index(columns))
+    return restored
 
 
 def _read_csv(path: Path, kinds: dict[str, str]) -> pd.DataFrame:
     numbers = {name: kind for name, kind in kinds.items() if kind.startswith(("int", "float", "bool", "uint"))}
     text = {name: "str" for name in kinds if name not in numbers}
     return pd.read_csv(
-        path, dtype={**numbers, **text}, keep_default_na=False, na_values=[""], float_precision="round_trip"
+        path,
+        dtype={UNNAMED: "str", **numbers, **text},
+        keep_default_na=False,
+        na_values=[""],
+        float_precision="round_trip",
     )
 
 
 def _read_coverage(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, keep_default_na=False)
     return table if len(table) else empty_coverage()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

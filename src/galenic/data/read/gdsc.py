@@ -36,17 +36,17 @@ def gdsc(
     Parameters
     ----------
     response
-        Fitted dose responses (``GDSC1_fitted_dose_response``, ``GDSC2_...``; xlsx or CSV), any table with the same columns,
-        or a folder whose files are recognised by their content.
+        Fitted dose responses (``GDSC1_fitted_dose_response``, ``GDSC2_...``; xlsx or CSV), any table with the same
+        columns, or a folder whose files are recognised by their content.
     expression
-        ``Cell_line_RMA_proc_basalExp`` or any matrix of log expression. Cell lines with several arrays are averaged, genes
-        without symbol left out.
+        ``Cell_line_RMA_proc_basalExp`` or any matrix of log expression. Cell lines with several arrays are averaged,
+        genes without symbol left out.
     mutation, methylation
-        Binary event matrices (0/1): features in rows or columns (``PANCAN_simple_MOBEM``, ``METH_CELLLINES_BEMs_PANCAN``), or one
-        event a row (``PANCANCER_Genetic_feature``).
+        Binary event matrices (0/1): features in rows or columns (``PANCAN_simple_MOBEM``,
+        ``METH_CELLLINES_BEMs_PANCAN``), or one event a row (``PANCANCER_Genetic_feature``).
     drugs
-        Ids or names, and SMILES: GDSC's own list of compounds has no structures. Without it drugs are those of the response
-        table, without structures.
+        Ids or names, and SMILES: GDSC's own list of compounds has no structures. Without it drugs are those of the
+        response table, without structures.
     cells
         Cell line annotation. Without it tissues are the TCGA classes of the response table.
     unit
@@ -91,6 +91,7 @@ def gdsc(
         repeats=repeats,
         study=study,
         symbols=symbols,
+        missing="drop",
     )
 
 
@@ -105,8 +106,8 @@ def events(source: Source) -> pd.DataFrame:
     Parameters
     ----------
     source
-        A matrix in either orientation, or one row an event: columns ``genetic_feature``, ``is_mutated`` and an id of the cell;
-        or ``V1`` (cell), ``V2`` (feature), ``V3`` (0/1).
+        A matrix in either orientation, or one row an event: columns ``genetic_feature``, ``is_mutated`` and an id of
+        the cell; or ``V1`` (cell), ``V2`` (feature), ``V3`` (0/1).
 
     Raises
     ------
@@ -115,8 +116,9 @@ def events(source: Source) -> pd.DataFrame:
 
     Examples
     --------
-    >>> events(pd.DataFrame({"V1": [1, 1, 2], "V2": ["a", "b", "a"], "V3": [0, 1, 1]})).fillna(0).astype(int).values.tolist()
-    [[0, 1], [1, 0]]
+    >>> rows = pd.DataFrame({"V1": [1, 1, 2, 2], "V2": ["a", "b", "a", "b"], "V3": [0, 1, 1, 0]})
+    >>> events(rows).to_numpy().tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
     """
     frame = _long(source)
     found = matrix(source) if frame is None else frame
@@ -151,7 +153,8 @@ def _long(source: Source) -> pd.DataFrame | None:
         cell, feature, value = ids[0], by_name["geneticfeature"], by_name["ismutated"]
     rows = pd.DataFrame({"cell": as_ids(frame[cell]), "feature": frame[feature].astype(str), "value": frame[value]})
     # The largest, because one line may list the same event from two sources.
-    return rows.groupby(["cell", "feature"])["value"].max().unstack().astype(np.float32).rename_axis(index=None)
+    found = rows.pivot_table("value", index="cell", columns="feature", aggfunc="max")
+    return found.astype(np.float32).rename_axis(index=None)
 
 
 def _folder(

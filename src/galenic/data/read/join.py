@@ -27,8 +27,9 @@ class Link:
         if self.shared and self.shared >= SMALLEST_SHARE * self.smaller:
             return self
         raise ValueError(
-            f"{left_name} and {right_name} should name the same things; they share {self.shared:,} of {self.smaller:,} ids "
-            f"(at least {SMALLEST_SHARE:.0%} are expected). {left_name}: {_shown(left)}; {right_name}: {_shown(right)}. "
+            f"{left_name} and {right_name} should name the same things; they share {self.shared:,} of "
+            f"{self.smaller:,} ids (at least {SMALLEST_SHARE:.0%} are expected). "
+            f"{left_name}: {_shown(left)}; {right_name}: {_shown(right)}. "
             "Use the same kind of id in both, or give a table that has both kinds as columns (cells= or drugs=)."
         )
 
@@ -48,11 +49,9 @@ def best_link(left: pd.DataFrame, right: pd.DataFrame) -> Link:
     >>> best_link(left, right)
     Link(left='name', right='model', shared=2, smaller=2)
     """
-    lefts = {name: set(left[name].dropna()) for name in left}
-    rights = {name: set(right[name].dropna()) for name in right}
-    links = [
-        Link(a, b, len(lefts[a] & rights[b]), min(len(lefts[a]), len(rights[b]))) for a in lefts for b in rights
-    ]
+    lefts = {str(name): set(left[name].dropna()) for name in left}
+    rights = {str(name): set(right[name].dropna()) for name in right}
+    links = [Link(a, b, len(lefts[a] & rights[b]), min(len(lefts[a]), len(rights[b]))) for a in lefts for b in rights]
     return max(links, key=lambda link: link.shared)
 
 
@@ -63,7 +62,11 @@ def translation(table: pd.DataFrame, source: str, target: str) -> pd.Series:
     """
     pairs = table[[source, target]].dropna().drop_duplicates()
     pairs = pairs[~pairs[source].duplicated(keep=False)]
-    return pairs.set_index(source)[target] if source != target else pd.Series(pairs.iloc[:, 0].to_numpy(), pairs.iloc[:, 0])
+    return (
+        pairs.set_index(source)[target]
+        if source != target
+        else pd.Series(pairs.iloc[:, 0].to_numpy(), pairs.iloc[:, 0])
+    )
 
 
 def _shown(table: pd.DataFrame) -> str:

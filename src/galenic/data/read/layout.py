@@ -9,14 +9,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as parquet
-from anndata import AnnData, read_h5ad
 
 from galenic.data import units
 from galenic.data.checks import first
 from galenic.data.expression import dense
 from galenic.data.read.columns import CELL, DRUG, GENE, SMILES, TARGETS, TISSUE, find, plain
 from galenic.data.read.files import kind_of_file, text_layout
-from galenic.data.read.matrices import ANNOTATION_NAMES
+from galenic.data.read.matrices import ANNOTATION_NAMES, open_h5ad
 from galenic.data.read.tables import MISSING
 
 Layout = Literal[
@@ -54,7 +53,10 @@ def layout(path: str | Path) -> Layout:
     """
     kind = kind_of_file(path)
     if kind == "h5ad":
-        return _kind_of_matrix(_values(read_h5ad(path, backed="r")[:20].to_memory()))
+        adata = open_h5ad(path, backed=True)
+        head = adata[:20].to_memory()
+        adata.file.close()
+        return _kind_of_matrix(np.zeros((head.n_obs, 0)) if head.X is None else dense(head.X))
     return layout_of(peek(path))
 
 
@@ -72,18 +74,20 @@ def layout_of(rows: pd.DataFrame) -> Layout:
     if cells and drugs and any(_states_unit(column) for column in columns):
         return "response"
     features = [
-        i for i, column in enumerate(columns) if i and plain(column) not in ANNOTATION_NAMES and _numbers(rows.iloc[:, i])
+        i
+        for i, column in enumerate(columns)
+        if i and plain(column) not in ANNOTATION_NAMES and _numbers(rows.iloc[:, i])
     ]
     if find(columns, SMILES):
         return "drugs"
     is_matrix = len(features) >= MANY or bool(find(columns[:1], GENE))
     if not is_matrix and drugs and find(columns, TARGETS):
         return "drugs"
-    if not is_matrix and (find(columns, TISSUE) or len(cells) > 1):
+    if not is_matrix and cells and (find(columns, TISSUE) or len(cells) > 1):
         return "cells"
     if features and len(features) > 0.5 * (len(columns) - 1):
         return _kind_of_matrix(rows.iloc[:, features].to_numpy(dtype=np.float64))
-    return "drugs" if drugs and not cells else "unknown"
+    return "drugs" if drugs and not cells and rows[drugs[0]].is_unique else "unknown"
 
 
 def peek(path: str | Path) -> pd.DataFrame:
@@ -97,10 +101,8 @@ def peek(path: str | Path) -> pd.DataFrame:
         return pd.DataFrame() if batch is None else batch.to_pandas()
     text = text_layout(path)
     lines = [row for row in text.rows if len(row) == len(text.names)]
-    columns = [pd.Series([row[i] for row in lines]).replace(MISSING, np.nan) for i in range(len(text.names))]
-    typed = [number if (number := pd.to_numeric(column, errors="coerce")).notna().eq(column.notna()).all() else column for column in columns]
-    frame = pd.concat(typed, axis=1) if typed else pd.DataFrame()
-    return frame.set_axis(text.names, axis=1)
+    columns = {i: _typed([row[i] for row in lines]) for i in range(len(text.names))}
+    return pd.DataFrame(columns).set_axis(text.names, axis=1)
 
 
 def files_by_layout(folder: str | Path, wanted: Iterable[Layout]) -> dict[Layout, list[Path]]:
@@ -122,10 +124,18 @@ def only(paths: list[Path], what: str, folder: str | Path, argument: str) -> Pat
     """The one file there is, ``None`` if there is none; raise ``ValueError`` if there are several."""
     if len(paths) > 1:
         raise ValueError(
-            f"{folder} should hold one file of {what}; it holds {len(paths)} ({first([path.name for path in paths], 5)}). "
-            f"Say which with {argument}=."
+            f"{folder} should hold one file of {what}; it holds {len(paths)} "
+            f"({first([path.name for path in paths], 5)}). Say which with {argument}=."
         )
     return paths[0] if paths else None
+
+
+def _typed(values: list[str]) -> np.ndarray:
+    known = [None if value.strip() in MISSING else value for value in values]
+    try:
+        return np.array([np.nan if value is None else float(value) for value in known])
+    except ValueError:
+        return np.array(known, dtype="object")
 
 
 def _states_unit(column: str) -> bool:
@@ -142,10 +152,6 @@ def _numbers(column: pd.Series) -> bool:
 def _kind_of_matrix(values: np.ndarray) -> Layout:
     known = values[np.isfinite(values)]
     return "events" if known.size and np.isin(known, (0.0, 1.0)).all() else "expression"
-
-
-def _values(adata: AnnData) -> np.ndarray:
-    return np.zeros((adata.n_obs, 0)) if adata.X is None else dense(adata.X)
 
 
 def _unnamed(column: object) -> str:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from galenic.data.read.tables import (
     with_index_as_column,
 )
 
-Source = str | Path | pd.DataFrame | AnnData
+Source: TypeAlias = str | Path | pd.DataFrame | AnnData
 CELL_LIKE = re.compile(r"(DATA\.)?\d{4,7}(\.\d)?|ACH-\d{6}|SIDM\d{5}|TCGA-\w\w-\w{4}.*|PT-\w+")
 """COSMIC, DepMap, Sanger and TCGA ids."""
 VAR_SYMBOL = ("gene_symbols", "gene_symbol", "symbol", "feature_name", "gene_name", "gene_short_name")
@@ -87,12 +87,13 @@ def matrix(
     Parameters
     ----------
     source
-        CSV, TSV, Parquet, xlsx (compressed or not), h5ad, a DataFrame or AnnData. The first column holds the ids; further columns of ids
-        (``ModelID``, ``COSMIC_ID``, ...) and of annotation (``GENE_title``, ``tissue``, ...) are recognised by name.
+        CSV, TSV, Parquet, xlsx (compressed or not), h5ad, a DataFrame or AnnData. The first column holds the ids;
+        further columns of ids (``ModelID``, ``COSMIC_ID``, ...) and of annotation (``GENE_title``, ``tissue``, ...) are
+        recognised by name.
     features
         Where the features (genes) are. ``"auto"``: in the rows if the first column is named after genes
-        (``GENE_SYMBOLS``, ``gene``, ``Ensembl_ID``, ...) or most column names are ids of cells (COSMIC, DepMap, Sanger or TCGA) and
-        the first column is not; in the columns otherwise.
+        (``GENE_SYMBOLS``, ``gene``, ``Ensembl_ID``, ...) or most column names are ids of cells (COSMIC, DepMap, Sanger
+        or TCGA) and the first column is not; in the columns otherwise.
     index
         The column of ids to use; else the first that is recognised, else the first column.
     repeats
@@ -135,7 +136,7 @@ def matrix(
         raw = default_entries(raw)
     if index is not None and index not in raw.labels:
         raise ValueError(f"{raw.name} should have a column {index!r}; it has {first(raw.labels, 8)}. Correct index=.")
-    chosen = index if index is not None else [*find(raw.labels, CELL), raw.labels.columns[0]][0]
+    chosen = index if index is not None else id_column(raw)
     ids = as_ids(raw.labels[chosen])
     missing = ids.isna().to_numpy()
     if missing.any():
@@ -156,13 +157,21 @@ def read_raw(source: Source, *, sheet: str | None = None) -> RawMatrix:
         return _from_frame(with_index_as_column(source), "the matrix")
     name, kind = Path(source).name, kind_of_file(source)
     if kind == "h5ad":
-        try:
-            return _from_anndata(read_h5ad(source), name)
-        except (OSError, KeyError) as error:
-            raise ValueError(f"{name} should be a whole h5ad file; it cannot be read ({error}). Write it again.") from error
+        return _from_anndata(open_h5ad(source), name)
     if kind == "text":
         return _from_text(source, text_layout(source))
     return _from_frame(from_parquet(source) if kind == "parquet" else table(source, sheet=sheet), name)
+
+
+def open_h5ad(path: str | Path, *, backed: bool = False) -> AnnData:
+    """AnnData from an h5ad file; raise ``ValueError`` if the file is damaged or other HDF5."""
+    try:
+        return read_h5ad(path, backed="r" if backed else None)
+    except (OSError, KeyError) as error:
+        raise ValueError(
+            f"{Path(path).name} should be a whole h5ad file; it cannot be read as one ({error}). "
+            "Write it again with AnnData.write_h5ad, or convert it if it is another kind of HDF5."
+        ) from error
 
 
 def features_in_rows(raw: RawMatrix, cells: pd.Index | None = None) -> bool:
@@ -180,6 +189,12 @@ def features_in_rows(raw: RawMatrix, cells: pd.Index | None = None) -> bool:
     if find([raw.labels.columns[0]], GENE):
         return True
     return _share_of_cells(names) > 0.5 >= _share_of_cells(raw.labels.iloc[:, 0])
+
+
+def id_column(raw: RawMatrix) -> str:
+    """The labels that name the rows: those of an AnnData, else the first that is known to be an id, else the first."""
+    known = ["obs_names"] if "obs_names" in raw.labels else find(raw.labels, CELL)
+    return str([*known, raw.labels.columns[0]][0])
 
 
 def default_entries(raw: RawMatrix) -> RawMatrix:
@@ -208,7 +223,9 @@ def merge_rows(values: np.ndarray, ids: np.ndarray, repeats: str, name: str) -> 
             f"(first: {first(pd.unique(twice.index))}). Choose one row for each, or read with repeats='mean'."
         )
     how = "averaged" if differ.any() else "their values are the same, one is kept"
-    warnings.warn(f"{n_ids:,} cells of {name} stand more than once (first: {first(pd.unique(twice.index))}); {how}.", stacklevel=3)
+    warnings.warn(
+        f"{n_ids:,} cells of {name} stand more than once (first: {first(pd.unique(twice.index))}); {how}.", stacklevel=3
+    )
     merged = frame[~frame.index.duplicated()].copy()
     merged.loc[groups.ngroup().drop_duplicates().index] = groups.mean().astype(frame.dtypes.iloc[0])
     return merged, int(repeated.sum()) - n_ids
@@ -314,7 +331,8 @@ def _label_columns(columns: list[str], text: dict[int, str]) -> np.ndarray:
 def _checked(values: np.ndarray, columns: list[str], labels: pd.DataFrame, name: str) -> RawMatrix:
     if values.shape[1] == 0:
         raise ValueError(
-            f"{name} should have a column of ids and columns of numbers; it has no numbers (columns: {first(labels, 8)}). "
+            f"{name} should have a column of ids and columns of numbers; it has no numbers "
+            f"(columns: {first(labels, 8)}). "
             "Check that it is the matrix and not a table about it."
         )
     if len(labels) == 0:
@@ -335,11 +353,14 @@ def _only_counts(labels: pd.DataFrame) -> bool:
 def _text_column(name: str, columns: list[str], example: str) -> str:
     return (
         f"every feature of {name} should be a number; {len(columns):,} columns hold text (first: {first(columns)}, for "
-        f"example {example}). Remove them, rename them to a known id (such as 'cell_line'), or write missing values as NA."
+        f"example {example}). Remove them, rename them to a known id (such as 'cell_line'), or write missing values "
+        "as NA."
     )
 
 
 def to_anndata(frame: pd.DataFrame, obs: pd.DataFrame | None = None) -> AnnData:
     """AnnData with float32 ``X`` from cells x genes, sharing its memory where that is possible."""
     obs = pd.DataFrame(index=frame.index) if obs is None else obs
-    return AnnData(X=frame.to_numpy(dtype=np.float32), obs=obs, var=pd.DataFrame(index=pd.Index(clean_names(frame.columns))))
+    return AnnData(
+        X=frame.to_numpy(dtype=np.float32), obs=obs, var=pd.DataFrame(index=pd.Index(clean_names(frame.columns)))
+    )

@@ -25,6 +25,7 @@ from galenic.data.response import PAIR_KEYS, ResponseData
 TableSource = str | Path | pd.DataFrame
 ROLES = ("cell", "drug", "response", "study", "replicate")
 Repeats = Literal["refuse", "mean"]
+Missing = Literal["refuse", "drop"]
 
 
 def response_data(
@@ -37,6 +38,7 @@ def response_data(
     columns: Mapping[str, str | None] | None = None,
     unit: str | None = None,
     repeats: Repeats = "refuse",
+    missing: Missing = "refuse",
     study: str | None = None,
     symbols: Mapping[str, str] | None = None,
 ) -> ResponseData:
@@ -45,25 +47,29 @@ def response_data(
     Parameters
     ----------
     response
-        One row a measurement: a cell, a drug and a response. Columns are recognised by the names of the field (``cell``,
-        ``COSMIC_ID``, ``CELL_LINE_NAME``, ``DepMap_ID``, ``ModelID``, ...; ``drug``, ``DRUG_ID``, ``broad_id``, ...; ``LN_IC50``, ``AUC``, ...).
+        One row a measurement: a cell, a drug and a response. Columns are recognised by the names of the field
+        (``cell``, ``COSMIC_ID``, ``CELL_LINE_NAME``, ``DepMap_ID``, ``ModelID``, ...; ``drug``, ``DRUG_ID``,
+        ``broad_id``, ...; ``LN_IC50``, ``AUC``, ...).
     expression
         Log expression, cells x genes in either orientation: a file, a DataFrame or AnnData (whose ``obsm`` is kept).
     modalities
         Further matrices by name: ``{"mutation": file, "methylation": file}``.
     drugs
-        One row a drug: ids, ``smiles``, ``name``, ``targets``, ``moa``. Without it, drugs are what the response table says.
+        One row a drug: ids, ``smiles``, ``name``, ``targets``, ``moa``. Without it, drugs are what the response table
+        says.
     cells
         One row a cell: ids (several kinds make files with different ids joinable), ``tissue``, names.
     columns
-        Overrides names of the response table: ``{"cell": "my column", "drug": ..., "response": ...}``. ``"response": None``
-        reads pairs without a response, to be predicted; ``"study": None`` ignores the study.
+        Overrides names of the response table: ``{"cell": "my column", "drug": ..., "response": ...}``.
+        ``"response": None`` reads pairs without a response, to be predicted; ``"study": None`` ignores the study.
     unit
-        What the response is in (see :func:`galenic.data.units.to_unit`). Chooses among several response columns, and overrules
-        the name of a single one. Every IC50 becomes ln IC50.
+        What the response is in (see :func:`galenic.data.units.to_unit`). Chooses among several response columns, and
+        overrules the name of a single one. Every IC50 becomes ln IC50.
     repeats
-        Pairs that stand more than once with nothing (``study``, ``replicate``) to tell them apart, and cells that stand more
-        than once in a matrix with different values: a ``ValueError``, or their mean.
+        Pairs that stand more than once with nothing (``study``, ``replicate``) to tell them apart, and cells that stand
+        more than once in a matrix with different values: a ``ValueError``, or their mean.
+    missing
+        What to do with rows whose response is empty or infinite: a ``ValueError``, or drop them and report it.
     study
         Column that tells studies apart, or the name of the one study this is.
     symbols
@@ -72,12 +78,14 @@ def response_data(
     Returns
     -------
     ResponseData
-        ``cells``: those with a response and at least one matrix, sorted by id; ``coverage``: what was matched and dropped.
+        ``cells``: those with a response and at least one matrix, sorted by id; ``coverage``: what was matched and
+        dropped.
 
     Raises
     ------
     ValueError
-        If a column is not found, the values contradict the unit, pairs repeat, or two tables share fewer than 10 % of their ids.
+        If a column is not found, the values contradict the unit, pairs repeat, or two tables share fewer than 10 % of
+        their ids.
 
     Warns
     -----
@@ -86,12 +94,13 @@ def response_data(
 
     Notes
     -----
-    Where several columns of ids could join two tables, the pair of columns that shares most ids is used, and named in the
-    coverage. Names are compared letter by letter: ``KM-H2`` and ``KMH-2`` are different cells.
+    Where several columns of ids could join two tables, the pair of columns that shares most ids is used, and named in
+    the coverage. Names are compared letter by letter: ``KM-H2`` and ``KMH-2`` are different cells.
 
     Examples
     --------
-    >>> response = pd.DataFrame({"CELL_LINE_NAME": ["A549", "PC9", "HeLa"], "DRUG_NAME": "ethanol", "LN_IC50": [2.0, -1.0, 0.5]})
+    >>> cells = ["A549", "PC9", "HeLa"]
+    >>> response = pd.DataFrame({"CELL_LINE_NAME": cells, "DRUG_NAME": "ethanol", "LN_IC50": [2.0, -1.0, 0.5]})
     >>> expression = pd.DataFrame({"EGFR": [5.0, 9.0]}, index=["A549", "PC9"])
     >>> drugs = pd.DataFrame({"drug": ["ethanol"], "smiles": ["OCC"]})
     >>> data = response_data(response, expression=expression, drugs=drugs)
@@ -106,7 +115,7 @@ def response_data(
     require_choice(choice, ROLES, frame.columns)
     cell_ids = _ids_of(frame, "cell", CELL, choice)
     drug_ids = _ids_of(frame, "drug", DRUG, choice)
-    values, out_unit = _response_values(frame, choice, unit, steps)
+    values, out_unit = _response_values(frame, choice, unit, missing, steps)
     sources = {**({} if expression is None else {"expression": expression}), **(modalities or {})}
     info = None if cells is None else as_table(cells)
     cell, adata = read_cells(cell_ids, frame, sources, info, symbols=symbols, repeats=repeats, steps=steps)
@@ -141,13 +150,14 @@ def _ids_of(frame: pd.DataFrame, role: str, aliases: tuple[str, ...], choice: Ma
     if not names:
         raise ValueError(
             f"the response table needs a column for the {role}, such as {first(aliases, 4)}; it has "
-            f"{first(frame.columns, 12)}. Rename one, or say which with columns={{{role!r}: ...}} (--columns {role}=...)."
+            f"{first(frame.columns, 12)}. "
+            f"Rename one, or say which with columns={{{role!r}: ...}} (--columns {role}=...)."
         )
     return id_columns(frame, names)
 
 
 def _response_values(
-    frame: pd.DataFrame, choice: Mapping[str, str | None], unit: str | None, steps: list[Step]
+    frame: pd.DataFrame, choice: Mapping[str, str | None], unit: str | None, missing: Missing, steps: list[Step]
 ) -> tuple[np.ndarray | None, str]:
     if "response" in choice and choice["response"] is None:
         return None, units.family(unit or "ln_ic50")
@@ -156,10 +166,17 @@ def _response_values(
     text = frame[column][numbers.isna() & frame[column].notna()]
     if len(text):
         raise ValueError(
-            f"every response should be a number; {len(text):,} rows of column {column!r} hold text (first: {first(text)}). "
+            f"every response should be a number; {len(text):,} rows of column {column!r} hold text "
+            f"(first: {first(text)}). "
             "Correct or remove them; censored values such as '>10' need a number, or to go."
         )
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    absent = np.flatnonzero(~np.isfinite(values))
+    if len(absent) and missing == "refuse":
+        raise ValueError(
+            f"every response should be a finite number; {len(absent):,} rows of column {column!r} are empty or "
+            f"infinite (first rows: {first(absent)}). Correct them, or drop them with missing='drop' (--missing drop)."
+        )
     units.require_plausible(values, unit, f"column {column!r}")
     out_unit = units.family(unit)
     read = f"column {column!r} in {unit}" + ("" if unit == out_unit else f", converted to {out_unit}")
@@ -189,8 +206,9 @@ def response_column(frame: pd.DataFrame, chosen: str | None, unit: str | None) -
         if generic and unit is not None:
             return generic[0], unit
         raise ValueError(
-            f"the response table needs a column of responses whose name says its unit, such as 'ln_ic50', 'ic50' or 'auc'; "
-            f"it has {first(frame.columns, 12)}. Say which with columns={{'response': ...}} and unit=... (--unit)."
+            f"the response table needs a column of responses whose name says its unit, such as 'ln_ic50', 'ic50' or "
+            f"'auc'; it has {first(frame.columns, 12)}. "
+            "Say which with columns={'response': ...} and unit=... (--unit)."
         )
     if unit is not None and unit in named:
         return named[unit], unit
@@ -209,7 +227,9 @@ def _told_apart_by(frame: pd.DataFrame, choice: Mapping[str, str | None], study:
     for key, aliases in (("study", STUDY), ("replicate", REPLICATE)):
         found = [choice[key]] if key in choice else find(frame.columns, aliases)
         if key == "study" and study is not None:
-            labels[key] = as_ids(frame[study]).to_numpy() if study in frame else np.full(len(frame), study, dtype="object")
+            labels[key] = (
+                as_ids(frame[study]).to_numpy() if study in frame else np.full(len(frame), study, dtype="object")
+            )
         elif found and found[0] is not None:
             labels[key] = as_ids(frame[found[0]]).to_numpy()
     return labels
@@ -221,10 +241,15 @@ def _drop(pairs: pd.DataFrame, adata: AnnData, drugs: pd.DataFrame, steps: list[
     tests = [
         ("rows without an id", unnamed, "the cell or the drug has no id", None),
         ("cells without matrices", ~unnamed & ~pairs["cell"].isin(adata.obs_names), "", "cell"),
-        ("drugs not in the drug table", ~unnamed & ~pairs["drug"].isin(drugs.index), "the drug table does not have them", "drug"),
+        (
+            "drugs not in the drug table",
+            ~unnamed & ~pairs["drug"].isin(drugs.index),
+            "the drug table does not have them",
+            "drug",
+        ),
     ]
     if "response" in pairs:
-        tests.append(("missing responses", pairs["response"].isna(), "the response is missing or infinite", None))
+        tests.append(("missing responses", pairs["response"].isna(), "the response is empty or infinite", None))
     keep = np.ones(len(pairs), dtype=bool)
     for name, bad, why, shown in tests:
         lost = keep & bad.to_numpy()
@@ -234,7 +259,9 @@ def _drop(pairs: pd.DataFrame, adata: AnnData, drugs: pd.DataFrame, steps: list[
             steps.append(step(name, int(keep.sum()), int(lost.sum()), why, examples))
     if not keep.any():
         report = "; ".join(f"{row['step']}: {row['dropped']:,} dropped" for row in steps if row["dropped"])
-        raise ValueError(f"some rows should be left after joining; none of {len(pairs):,} are ({report}). Check the ids.")
+        raise ValueError(
+            f"some rows should be left after joining; none of {len(pairs):,} are ({report}). Check the ids."
+        )
     return pairs[keep].reset_index(drop=True)
 
 
@@ -248,13 +275,17 @@ def _without_repeats(pairs: pd.DataFrame, repeats: str, steps: list[Step]) -> pd
     if repeats == "refuse":
         raise ValueError(
             f"each pair of cell and drug should stand once; {int(twice.sum()):,} rows repeat {len(groups):,} pairs "
-            f"(first: {first(names)}). Average them with repeats='mean' (--repeats mean), or tell them apart by a 'study' or "
-            "'replicate' column."
+            f"(first: {first(names)}). Average them with repeats='mean' (--repeats mean), or tell them apart by a "
+            "'study' or 'replicate' column."
         )
     n = len(pairs)
     if "response" in pairs:
         pairs = pairs.groupby(keys, sort=False, dropna=False, as_index=False)["response"].mean()
     else:
         pairs = pairs.drop_duplicates(keys, ignore_index=True)
-    steps.append(step("repeated pairs", len(pairs), n - len(pairs), f"{len(groups):,} pairs stood more than once; averaged", names))
+    steps.append(
+        step(
+            "repeated pairs", len(pairs), n - len(pairs), f"{len(groups):,} pairs stood more than once; averaged", names
+        )
+    )
     return pairs[[key for key in ("cell", "drug", "response", "study", "replicate") if key in pairs]]

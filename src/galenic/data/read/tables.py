@@ -24,7 +24,7 @@ BLOCK = 32 << 20
 
 
 def table(path: str | Path, *, sheet: str | None = None) -> pd.DataFrame:
-    """A table with a header, from CSV, TSV, semicolon or | separated text, Parquet or xlsx.
+    r"""A table with a header, from CSV, TSV, semicolon or | separated text, Parquet or xlsx.
 
     What a file is, how it is compressed (gzip, bz2, xz, zip) and how its columns are parted is told by its content.
 
@@ -53,7 +53,7 @@ def table(path: str | Path, *, sheet: str | None = None) -> pd.DataFrame:
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "response.txt")
-    ...     _ = path.write_text("cell;drug;ln_ic50\\nA549;erlotinib;1,5\\nPC9;erlotinib;-3\\n")
+    ...     _ = path.write_text("cell;drug;ln_ic50\nA549;erlotinib;1,5\nPC9;erlotinib;-3\n")
     ...     table(path)["ln_ic50"].tolist()
     [1.5, -3.0]
     """
@@ -174,7 +174,9 @@ def _from_spreadsheet(path: Path, sheet: str | None) -> pd.DataFrame:
             warnings.filterwarnings("ignore", module="openpyxl")  # about fonts and styles, which are not read
             frame = pd.read_excel(path, sheet_name=0 if sheet is None else sheet, na_values=MISSING)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"{path.name} should be a whole xlsx file; it cannot be read ({error}). Save it again.") from error
+        raise ValueError(
+            f"{path.name} should be a whole xlsx file; it cannot be read ({error}). Save it again."
+        ) from error
     except ValueError as error:
         if sheet is None:
             raise

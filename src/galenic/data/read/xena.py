@@ -31,20 +31,20 @@ def xena(
     Parameters
     ----------
     path
-        Genes x samples (``TCGA-XX-XXXX-01A``): ``TCGA-*.htseq_fpkm.tsv.gz``, ``TCGA-*.star_tpm.tsv.gz``, ``HiSeqV2`` and the like.
+        Genes x samples (``TCGA-XX-XXXX-01A``): ``TCGA-*.htseq_fpkm.tsv.gz``, ``TCGA-*.star_tpm.tsv.gz``, ``HiSeqV2``.
     primary_only
         Keep only samples of primary tumours (types 01, 03 and 09); not normal tissue, metastases or recurrences.
     patients
-        Name samples by patient (``TCGA-XX-XXXX``). Of several samples of a patient the first in alphabetical order is kept, which is a
-        primary one and the first vial.
+        Name samples by patient (``TCGA-XX-XXXX``). Of several samples of a patient the first in alphabetical order is
+        kept, which is a primary one and the first vial.
     symbols
         Ensembl id to symbol, for files with Ensembl ids; versions do not matter.
 
     Returns
     -------
     AnnData
-        ``obs_names`` = barcodes, ``obs``: ``patient``, ``sample_type`` (two digits), ``barcode``; ``uns["coverage"]``: what was dropped and
-        why.
+        ``obs_names`` = barcodes, ``obs``: ``patient``, ``sample_type`` (two digits), ``barcode``; ``uns["coverage"]``:
+        what was dropped and why.
 
     Raises
     ------
@@ -66,8 +66,9 @@ def xena(
     is_barcode = frame.index.str.match(r"^TCGA-\w{2}-\w{4}-\d{2}")
     if not is_barcode.all():
         raise ValueError(
-            f"samples should be TCGA barcodes such as 'TCGA-02-0001-01A'; {int((~is_barcode).sum()):,} of {len(frame):,} are not "
-            f"(first: {first(frame.index[~is_barcode])}). Read other data with galenic.data.read.matrix."
+            f"samples should be TCGA barcodes such as 'TCGA-02-0001-01A'; {int((~is_barcode).sum()):,} of "
+            f"{len(frame):,} are not (first: {first(frame.index[~is_barcode])}). "
+            "Read other data with galenic.data.read.matrix."
         )
     steps = [step("samples", len(frame), 0, "read")]
     frame = frame.sort_index()

@@ -202,8 +202,8 @@ class RandomForest(Trees):
         Pairs in a leaf, at least.
     """
 
-    n_trees: int = param(60, low=1)
-    max_samples: float = param(0.35, low=0.01, high=1)
+    n_trees: int = param(40, low=1)
+    max_samples: float = param(0.25, low=0.01, high=1)
     max_features: float = param(0.33, low=0.01, high=1)
     min_leaf: int = param(3, low=1)
 
@@ -239,8 +239,8 @@ class Boosting(Trees):
         Ridge penalty of the leaf values.
     """
 
-    n_trees: int = param(400, low=1)
-    learning_rate: float = param(0.05, low=0.0001, high=1)
+    n_trees: int = param(200, low=1)
+    learning_rate: float = param(0.1, low=0.0001, high=1)
     max_leaves: int = param(63, low=2)
     min_leaf: int = param(40, low=1)
     max_features: float = param(0.3, low=0.01, high=1)

@@ -1,0 +1,299 @@
+"""What kind of file this is, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from galenic.data import units
+from galenic.data.checks import first
+from galenic.data.drugs import standardise
+from galenic.data.genes import clean_names, kind_of_names, look_like_mouse
+from galenic.data.read.cells import LARGEST_LOG
+from galenic.data.read.columns import CELL, DRUG, SMILES, STUDY, TISSUE, as_ids, find
+from galenic.data.read.folder import MANIFEST, read_folder
+from galenic.data.read.layout import Layout, files_by_layout, layout
+from galenic.data.read.matrices import RawMatrix, default_entries, features_in_rows, id_column, read_raw
+from galenic.data.read.response import response_column
+from galenic.data.read.tables import table
+
+Severity = Literal["ok", "note", "warning", "error"]
+Finding = tuple[str, Severity, str, str]
+COLUMNS = ("finding", "severity", "detail", "remedy")
+EXCEL_DATE = re.compile(r"\d{1,2}-(mar|sep|dec|oct|feb|apr|jan|jun|jul|aug|nov|may)|\d{4}-\d\d-\d\d.*", re.IGNORECASE)
+"""What spreadsheets make of SEPT2 and MARCH1."""
+
+
+def diagnose(path: str | Path) -> pd.DataFrame:
+    """Say what a file or folder is, and what will trouble a model that is fitted on it.
+
+    Parameters
+    ----------
+    path
+        A file of any kind that galenic reads, or a folder.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``finding, severity, detail, remedy``; the first row says what it is. Severity is ``"ok"``, ``"note"``
+        (worth knowing), ``"warning"`` (readable, but likely wrong) or ``"error"`` (will be refused).
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.csv")
+    ...     _ = path.write_text("cell,drug,ln_ic50" + chr(10) + "A549,erlotinib,2000")
+    ...     diagnose(path)[["finding", "severity"]].values.tolist()
+    [['response table', 'ok'], ['unit', 'error'], ['size', 'note']]
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _report(_folder(path))
+    try:
+        kind = layout(path)
+        return _report(CHECKS[kind](path))
+    except (ValueError, OSError) as error:
+        detail, _, remedy = str(error).rstrip().rpartition(". ")
+        return _report([("unreadable", "error", detail or str(error), remedy if detail else "")])
+
+
+def _report(findings: Iterable[Finding]) -> pd.DataFrame:
+    return pd.DataFrame(list(findings), columns=list(COLUMNS))
+
+
+def _folder(path: Path) -> list[Finding]:
+    if (path / MANIFEST).is_file():
+        try:
+            data = read_folder(path)
+        except (ValueError, OSError) as error:
+            return [("folder of ResponseData", "error", str(error), "Write it again.")]
+        return [("folder of ResponseData", "ok", repr(data), "")]
+    kinds: tuple[Layout, ...] = ("response", "drugs", "cells", "expression", "events", "long events", "CTRP curves")
+    found = {kind: paths for kind, paths in files_by_layout(path, kinds).items() if paths}
+    if not found:
+        return [("folder", "error", "no file in it is a table of the field", "Name a file, or unpack the download.")]
+    text = "; ".join(f"{kind}: {first([file.name for file in paths], 5)}" for kind, paths in found.items())
+    return [("folder of tables", "ok", text, "")]
+
+
+def _response(path: Path) -> list[Finding]:
+    frame = table(path)
+    columns = set(frame.columns)
+    known = {"NLME_RESULT_ID": "GDSC fitted dose responses", "ccle_name": "PRISM secondary screen"}
+    name = next((text for column, text in known.items() if column in columns), "plain table")
+    cells, drugs = find(frame.columns, CELL), find(frame.columns, DRUG)
+    found: list[Finding] = [
+        ("response table", "ok", f"{name}; cells: {first(cells)}; drugs: {first(drugs)}", ""),
+        *_missing_ids(frame, cells[0], "cell"),
+        *_missing_ids(frame, drugs[0], "drug"),
+    ]
+    try:
+        column, unit = response_column(frame, None, None)
+    except ValueError as error:
+        return [*found, ("unit", "error", *_parted(error))]
+    found += _response_values(frame[column], column, unit, refused=name == "plain table")
+    # Ids of several kinds repeat together; the first kind stands for all.
+    keys = [*find(frame.columns, STUDY)[:1], cells[0], drugs[0]]
+    twice = frame.duplicated(keys, keep=False) & frame[keys[1:]].notna().all(axis=1)
+    if twice.any():
+        names = frame.loc[twice, keys[1:]].drop_duplicates().astype(str).agg(" + ".join, axis=1)
+        detail = f"{int(twice.sum()):,} rows repeat {len(names):,} pairs (first: {first(names)})"
+        found.append(("repeated pairs", "error", detail, "Read with repeats='mean', or add a 'replicate' column."))
+    n_cells, n_drugs = frame[cells[0]].nunique(), frame[drugs[0]].nunique()
+    filled = len(frame.drop_duplicates([cells[0], drugs[0]])) / max(n_cells * n_drugs, 1)
+    found.append(
+        ("size", "note", f"{len(frame):,} rows: {n_cells:,} cells x {n_drugs:,} drugs, {filled:.0%} filled", "")
+    )
+    return [*found, *_smiles(frame.drop_duplicates(drugs[0]))]
+
+
+def _missing_ids(frame: pd.DataFrame, column: str, what: str) -> list[Finding]:
+    missing = as_ids(frame[column]).isna()
+    if not missing.any():
+        return []
+    detail = f"{int(missing.sum()):,} rows have none (first rows: {first(np.flatnonzero(missing))})"
+    return [(f"{what} ids", "warning", detail, "These rows are dropped; fill in the ids to keep them.")]
+
+
+def _response_values(values: pd.Series, column: str, unit: str, *, refused: bool) -> list[Finding]:
+    numbers = pd.to_numeric(values, errors="coerce")
+    text, infinite = values[numbers.isna() & values.notna()], np.isinf(numbers.to_numpy(dtype=np.float64, na_value=0))
+    found: list[Finding] = []
+    if len(text):
+        detail = f"{len(text):,} rows of {column!r} hold text (first: {first(text)})"
+        found.append(("text in the response", "error", detail, "Write numbers; remove censored values such as '>10'."))
+    if values.isna().any() or infinite.any():
+        detail = f"{int(values.isna().sum()):,} responses are missing, {int(infinite.sum()):,} infinite"
+        remedy = "Correct them, or drop them with missing='drop' (--missing drop)."
+        found.append(("missing responses", "error", detail, remedy) if refused else ("missing responses", "note", detail, ""))
+    try:
+        units.require_plausible(numbers, unit, f"column {column!r}")
+    except ValueError as error:
+        return [*found, ("unit", "error", *_parted(error))]
+    finite = numbers[np.isfinite(numbers.to_numpy(dtype=np.float64, na_value=np.nan))]
+    detail = f"{column!r} is {unit}, {finite.min():,.4g} to {finite.max():,.4g}" if len(finite) else "no number at all"
+    return [*found, ("unit", "ok" if len(finite) else "error", detail, "" if len(finite) else "Export it again.")]
+
+
+def _drugs(path: Path) -> list[Finding]:
+    frame = table(path)
+    ids = find(frame.columns, DRUG) or [str(frame.columns[0])]
+    found: list[Finding] = [("drug table", "ok", f"{len(frame):,} drugs; ids: {first(ids)}", "")]
+    twice = as_ids(frame[ids[0]]).dropna().loc[lambda names: names.duplicated()]
+    if len(twice):
+        detail = f"{len(twice):,} rows repeat an id of {ids[0]!r} (first: {first(twice.unique())})"
+        found.append(("repeated drugs", "error", detail, "Keep one row for each drug."))
+    if not find(frame.columns, SMILES):
+        found.append(
+            ("no structures", "warning", "there is no column 'smiles'", "Models of drugs need SMILES; add it.")
+        )
+    return [*found, *_missing_ids(frame, ids[0], "drug"), *_smiles(frame)]
+
+
+def _smiles(frame: pd.DataFrame) -> list[Finding]:
+    columns = find(frame.columns, SMILES)
+    if not columns:
+        return []
+    _, coverage = standardise(pd.DataFrame({"smiles": frame[columns[0]].to_numpy()}, index=range(len(frame))))
+    severity: Mapping[str, Severity] = {"unparsable": "warning", "no structure": "warning"}
+    found: list[Finding] = []
+    for row in coverage.to_dict("records"):
+        n = row["dropped"] or row["why"]
+        detail = f"{n:,} drugs: {row['why']}" if row["dropped"] else str(row["why"])
+        remedy = "Correct the SMILES." if row["step"] == "unparsable" else ""
+        found.append(
+            (str(row["step"]), severity.get(str(row["step"]), "note"), f"{detail} (rows: {row['examples']})", remedy)
+        )
+    return found
+
+
+def _cells(path: Path) -> list[Finding]:
+    frame = table(path)
+    ids, tissue = find(frame.columns, CELL), find(frame.columns, TISSUE)
+    detail = f"{len(frame):,} cells; ids: {first(ids, 6)}; tissue: {first(tissue[:1]) or 'none'}"
+    found: list[Finding] = [("table of cells", "ok", detail, "")]
+    if not ids:
+        found.append(
+            ("no ids", "error", f"columns: {first(frame.columns, 8)}", "Name a column 'cell', 'cosmic_id', ...")
+        )
+    return found + [finding for column in ids[:1] for finding in _missing_ids(frame, column, "cell")]
+
+
+def _events_in_rows(path: Path) -> list[Finding]:
+    frame = table(path)
+    return [("table of events", "ok", f"{len(frame):,} rows, one an event", "Read it with galenic.data.read.gdsc.")]
+
+
+def _matrix(path: Path) -> list[Finding]:
+    raw = read_raw(path)
+    by_gene = features_in_rows(raw)
+    raw = raw.flipped() if by_gene else default_entries(raw)
+    known = raw.X[np.isfinite(raw.X)]
+    binary = bool(known.size) and bool(np.isin(known, (0, 1)).all())
+    kind = "binary events" if binary else "expression"
+    place = "rows" if by_gene else "columns"
+    detail = (
+        f"{raw.X.shape[0]:,} cells x {raw.X.shape[1]:,} features (features in {place}); ids: {first(raw.labels, 5)}"
+    )
+    found: list[Finding] = [(kind, "ok", detail, "")]
+    key = id_column(raw)
+    found += _missing_ids(raw.labels, key, "cell")
+    twice = as_ids(raw.labels[key]).dropna().duplicated()
+    if twice.any():
+        detail = f"{int(twice.sum()):,} rows repeat an id of {key!r}"
+        found.append(("repeated cells", "warning", detail, "Choose one row for each, or read with repeats='mean'."))
+    return [*found, *_numbers(raw), *([] if binary else [*_scale(known), *_genes(raw.columns)])]
+
+
+def _numbers(raw: RawMatrix) -> list[Finding]:
+    X, found = raw.X, list[Finding]()
+    names = np.array(raw.columns)
+    missing, infinite = np.isnan(X), np.isinf(X)
+    if infinite.any():
+        detail = f"{int(infinite.sum()):,} values (first: {first(names[infinite.any(axis=0)])})"
+        found.append(("infinite values", "error", detail, "log of 0? Add 1 before the logarithm."))
+    if missing.any():
+        detail = f"{missing.mean():.1%} of the values, in {int(missing.any(axis=0).sum()):,} features"
+        empty = int(missing.all(axis=1).sum())
+        found.append(("missing values", "warning", detail + (f"; {empty:,} cells are empty" if empty else ""), ""))
+    if len(X) > 1:
+        constant = ~missing.all(axis=0) & (np.fmax.reduce(X, axis=0) == np.fmin.reduce(X, axis=0))
+        if constant.any():
+            detail = f"{int(constant.sum()):,} features (first: {first(names[constant])})"
+            found.append(("constant features", "note", detail, "They carry nothing; models ignore them."))
+    return found
+
+
+def _scale(known: np.ndarray) -> list[Finding]:
+    if not known.size:
+        return [("no numbers", "error", "every value is missing", "Export it again.")]
+    low, high = float(known.min()), float(known.max())
+    span = f"{low:,.4g} to {high:,.4g}"
+    if high <= LARGEST_LOG:
+        return [("scale", "ok", f"log scale or z-scores, {span}", "")]
+    counts = low >= 0 and bool((known[:100_000] == np.round(known[:100_000])).all())
+    name = "counts" if counts else "unlogged expression"
+    remedy = "Normalise to counts per million and take log2(x + 1)." if counts else "Take log2(x + 1)."
+    return [(name, "warning", f"log expression is expected; values are {span}", remedy)]
+
+
+def _genes(columns: list[str]) -> list[Finding]:
+    kind, names = kind_of_names(columns), pd.Index(clean_names(columns))
+    found: list[Finding] = [("gene names", "ok" if kind == "symbol" else "warning", f"{kind}: {first(columns)}", "")]
+    if kind in ("ensembl", "entrez"):
+        found = [
+            ("gene names", "warning", f"{kind} ids: {first(columns)}", "Give symbols= to translate them to symbols.")
+        ]
+    if look_like_mouse(columns):
+        found.append(("mouse genes", "warning", first(columns), "Translate them to human orthologs."))
+    dates = [name for name in columns if EXCEL_DATE.fullmatch(name)]
+    if dates:
+        found.append(("gene names as dates", "warning", first(dates), "A spreadsheet changed SEPT and MARCH genes."))
+    unnamed, twice = int((names == "").sum()), names[names.duplicated() & (names != "")].unique()
+    if unnamed:
+        found.append(("genes without a name", "note", f"{unnamed:,} are dropped", ""))
+    if len(twice):
+        detail = f"{len(twice):,} genes stand more than once (first: {first(twice)})"
+        found.append(("repeated genes", "note", detail, "Each becomes the mean of its columns."))
+    return found
+
+
+def _unknown(path: Path) -> list[Finding]:
+    frame = table(path)
+    cells, drugs = find(frame.columns, CELL), find(frame.columns, DRUG)
+    detail = f"columns: {first(frame.columns, 10)}"
+    missing = [what for what, there in (("a cell", cells), ("a drug", drugs)) if not there] or [
+        "a response with a unit"
+    ]
+    remedy = (
+        f"A response table needs {' and '.join(missing)}: rename columns ('cell', 'drug', 'ln_ic50'), or name them."
+    )
+    return [("no table of responses, drugs or cells, and no matrix", "warning", detail, remedy)]
+
+
+def _ctrp(path: Path) -> list[Finding]:
+    return [("CTRPv2 table", "ok", path.name, "Read the folder of the release with galenic.data.read.ctrp.")]
+
+
+def _parted(error: ValueError) -> tuple[str, str]:
+    detail, _, remedy = str(error).rpartition(". ")
+    return detail or str(error), remedy
+
+
+CHECKS: Mapping[Layout, Callable[[Path], list[Finding]]] = {
+    "response": _response,
+    "drugs": _drugs,
+    "cells": _cells,
+    "expression": _matrix,
+    "events": _matrix,
+    "long events": _events_in_rows,
+    "CTRP curves": _ctrp,
+    "CTRP experiments": _ctrp,
+    "unknown": _unknown,
+}

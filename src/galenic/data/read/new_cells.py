@@ -1,0 +1,82 @@
+"""New cells, to be predicted: a matrix and no responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from anndata import AnnData
+
+from galenic.data.drugs import require_parsable, standardise
+from galenic.data.read.columns import DRUG, find
+from galenic.data.read.drug_table import read_drugs
+from galenic.data.read.folder import read_folder
+from galenic.data.read.join import id_columns
+from galenic.data.read.matrices import Source, matrix
+from galenic.data.read.response import TableSource, as_table, response_data
+from galenic.data.response import ResponseData
+
+
+def cells_to_predict(
+    source: Source,
+    *,
+    modalities: Mapping[str, Source] | None = None,
+    cells: TableSource | None = None,
+    drugs: TableSource | None = None,
+    known: pd.DataFrame | None = None,
+) -> ResponseData:
+    """Every cell of a matrix with every drug, without responses.
+
+    Parameters
+    ----------
+    source
+        Expression of the new cells (file, DataFrame, AnnData), or a data folder, whose cells are then taken.
+    modalities, cells
+        Further matrices and the table of the cells, as in :func:`galenic.data.read.response_data`.
+    drugs
+        Table of drugs with SMILES; ``known`` where absent.
+    known
+        Drugs as a fitted model holds them (``model.drugs_``): index = id; ``smiles``, ``structure``, ``name``.
+
+    Returns
+    -------
+    ResponseData
+        The full grid of cells x drugs.
+
+    Raises
+    ------
+    ValueError
+        If neither ``drugs`` nor ``known`` is given, or the matrix cannot be read.
+
+    Examples
+    --------
+    >>> genes = pd.DataFrame({"TP53": [1.0, 2.0], "EGFR": [3.0, 4.0]}, index=["patient 1", "patient 2"])
+    >>> drugs = pd.DataFrame({"drug": ["aspirin"], "smiles": ["CC(=O)Oc1ccccc1C(=O)O"]})
+    >>> cells_to_predict(genes, drugs=drugs)
+    ResponseData(2 pairs: 2 cells x 1 drug, ln_ic50; expression 2)
+    """
+    if drugs is None and known is None:
+        raise ValueError("predicting needs drugs: a table with a SMILES column, or those of a fitted model. Name one.")
+    if isinstance(source, (str, Path)) and Path(source).is_dir():
+        data = read_folder(source)
+    else:
+        data = _from_matrix(source, modalities, cells)
+    return replace(data, pairs=data.pairs.iloc[:0], drugs=_drugs(drugs) if drugs is not None else known).grid()
+
+
+def _from_matrix(source: Source, modalities: Mapping[str, Source] | None, cells: TableSource | None) -> ResponseData:
+    ids = source.obs_names if isinstance(source, AnnData) else matrix(source).index
+    pairs = pd.DataFrame({"cell": ids.astype(str), "drug": "any"})
+    return response_data(
+        pairs, expression=source, modalities=modalities, cells=cells, columns={"response": None}, unit="ln_ic50"
+    )
+
+
+def _drugs(source: TableSource) -> pd.DataFrame:
+    table = as_table(source)
+    key = str([*find(table.columns, DRUG), table.columns[0]][0])
+    _, drugs = read_drugs(id_columns(table, [key]), table, None, chosen=None, steps=[])
+    require_parsable(drugs["smiles"].dropna())
+    return standardise(drugs)[0]
