@@ -131,7 +131,9 @@ def _response_values(values: pd.Series, column: str, unit: str, *, refused: bool
     if values.isna().any() or infinite.any():
         detail = f"{int(values.isna().sum()):,} responses are missing, {int(infinite.sum()):,} infinite"
         remedy = "Correct them, or drop them with missing='drop' (--missing drop)."
-        found.append(("missing responses", "error", detail, remedy) if refused else ("missing responses", "note", detail, ""))
+        found.append(
+            ("missing responses", "error", detail, remedy) if refused else ("missing responses", "note", detail, "")
+        )
     try:
         units.require_plausible(numbers, unit, f"column {column!r}")
     except ValueError as error:

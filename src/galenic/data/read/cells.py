@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from anndata import AnnData
 from galenic.data.genes import standardise_genes
 from galenic.data.read.columns import CELL, CELL_NAME, TISSUE, as_ids, find
 from galenic.data.read.coverage import Step, step
+from galenic.data.read.files import kind_of_file
 from galenic.data.read.join import best_link, id_columns, translation
 from galenic.data.read.matrices import (
     RawMatrix,
@@ -20,6 +22,7 @@ from galenic.data.read.matrices import (
     default_entries,
     features_in_rows,
     merge_rows,
+    open_h5ad,
     read_raw,
     to_anndata,
 )
@@ -68,6 +71,7 @@ def read_cells(
     if info is not None:
         known = _with_other_ids(known, info)
     everyone = pd.Index(pd.unique(known.to_numpy().ravel())).dropna()
+    sources = {name: _opened(source) for name, source in sources.items()}
     raws = {name: _cells_in_rows(source, everyone) for name, source in sources.items()}
     labels = {name: id_columns(raw.labels, raw.labels.columns.tolist()) for name, raw in raws.items()}
     shared = {str(key): sum(best_link(ids[[key]], found).shared for found in labels.values()) for key in ids}
@@ -108,8 +112,16 @@ def _with_other_ids(known: pd.DataFrame, info: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([known, found.add_prefix(FROM_CELLS)], axis=1)
 
 
+def _opened(source: Source) -> Source:
+    """AnnData instead of an h5ad file, so that its other matrices are at hand."""
+    is_path = isinstance(source, str | Path)
+    return open_h5ad(source) if is_path and kind_of_file(source) == "h5ad" else source
+
+
 def _cells_in_rows(source: Source, cells: pd.Index) -> RawMatrix:
     raw = read_raw(source)
+    if isinstance(source, AnnData):
+        return raw
     return raw.flipped() if features_in_rows(raw, cells) else default_entries(raw)
 
 

@@ -99,8 +99,6 @@ def ctrp(
         unit="auc",
         repeats="mean",
         missing="drop",
-        missing="drop",
-    )
 
 
 def _find_tables(folder: Path) -> dict[str, Path]:

@@ -63,7 +63,7 @@ def read_drugs(
         why = f"drugs joined by {key} = {link.right}; {len(info) - here:,} drugs of the table have no response"
         steps.append(step("drug table", here, int(ids[key].nunique()) - here, why, _absent(ids[key], source_ids)))
         used = {found for aliases in ROLES.values() for found in find(info.columns, aliases)[:1]}
-        others = [column for column in info if column not in used and column not in ROLES]
+        others = [str(column) for column in info if column not in used and column not in ROLES]
     named = {role: find(source.columns, aliases) for role, aliases in ROLES.items()}
     drugs = pd.DataFrame({role: source[found[0]] for role, found in named.items() if found}, index=source.index)
     if "smiles" not in drugs:

@@ -9,11 +9,11 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any
 
 from galenic.data.checks import first, require_file
 
@@ -29,7 +29,7 @@ MAGIC = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
-OPENERS = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
 DELIMITERS = "\t,;|"
 PEEKED_LINES = 20
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile)
@@ -84,7 +84,7 @@ def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(path) as archive, archive.open(_only_member(archive, path)) as stream:
                 yield stream
         elif kind in OPENERS:
-            with cast("IO[bytes]", OPENERS[kind](path, "rb")) as stream:
+            with OPENERS[kind](path, "rb") as stream:
                 yield stream
         else:
             with path.open("rb") as stream:

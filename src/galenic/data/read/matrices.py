@@ -227,7 +227,8 @@ def merge_rows(values: np.ndarray, ids: np.ndarray, repeats: str, name: str) -> 
         f"{n_ids:,} cells of {name} stand more than once (first: {first(pd.unique(twice.index))}); {how}.", stacklevel=3
     )
     merged = frame[~frame.index.duplicated()].copy()
-    merged.loc[groups.ngroup().drop_duplicates().index] = groups.mean().astype(frame.dtypes.iloc[0])
+    means = groups.mean()
+    merged.loc[means.index] = means.astype(frame.dtypes.iloc[0])
     return merged, int(repeated.sum()) - n_ids
 
 
@@ -253,12 +254,12 @@ def _from_anndata(adata: AnnData, name: str) -> RawMatrix:
 def _from_frame(frame: pd.DataFrame, name: str) -> RawMatrix:
     columns = [str(column) for column in frame.columns]
     frame = frame.set_axis(range(len(columns)), axis=1)
-    text = {i: columns[i] for i in frame.columns[1:] if not _is_numeric(frame[i])}
+    text = {i: column for i, column in enumerate(columns) if i and not _is_numeric(frame[i])}
     is_label = _label_columns(columns, text)
-    wrong = [name_ for i, name_ in text.items() if not is_label[i]]
+    wrong = [i for i in text if not is_label[i]]
     if wrong:
-        values = frame[next(i for i in text if not is_label[i])].dropna().head(1).astype(str)
-        raise ValueError(_text_column(name, wrong, first(values)))
+        example = first(frame[wrong[0]].dropna().head(1))
+        raise ValueError(_text_column(name, [columns[i] for i in wrong], example))
     values = frame.loc[:, ~is_label].to_numpy(dtype=np.float32, na_value=np.nan)
     labels = frame.loc[:, is_label].set_axis([columns[i] for i in np.flatnonzero(is_label)], axis=1)
     return _checked(values, [columns[i] for i in np.flatnonzero(~is_label)], labels, name)

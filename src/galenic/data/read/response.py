@@ -278,14 +278,9 @@ def _without_repeats(pairs: pd.DataFrame, repeats: str, steps: list[Step]) -> pd
             f"(first: {first(names)}). Average them with repeats='mean' (--repeats mean), or tell them apart by a "
             "'study' or 'replicate' column."
         )
-    n = len(pairs)
+    once = pairs.drop_duplicates(keys, ignore_index=True)
     if "response" in pairs:
-        pairs = pairs.groupby(keys, sort=False, dropna=False, as_index=False)["response"].mean()
-    else:
-        pairs = pairs.drop_duplicates(keys, ignore_index=True)
-    steps.append(
-        step(
-            "repeated pairs", len(pairs), n - len(pairs), f"{len(groups):,} pairs stood more than once; averaged", names
-        )
-    )
-    return pairs[[key for key in ("cell", "drug", "response", "study", "replicate") if key in pairs]]
+        once["response"] = pairs.groupby(keys, sort=False, dropna=False)["response"].mean().to_numpy()
+    why = f"{len(groups):,} pairs stood more than once; averaged"
+    steps.append(step("repeated pairs", len(once), len(pairs) - len(once), why, names))
+    return once
