@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -211,7 +211,10 @@ def _named(models: Sequence[Model] | dict[str, Model]) -> dict[str, Model]:
 
 def _jobs(task: Task, models: dict[str, Model], by: str, n_folds: int, seeds: Sequence[int]) -> Iterator[_Job]:
     table, columns = task.table(by)
-    for seed in seeds if by != "file" else seeds[:1]:
+    if by == "study":
+        n_folds = table["study"].nunique()
+    # Studies and the user's own folds are divided in one way only.
+    for seed in seeds if by not in ("file", "study") else seeds[:1]:
         folds = split_from(table) if by == "file" else split(table, by=columns, n_folds=n_folds, seed=seed)
         for number, fold in enumerate(folds):
             require_disjoint(table, fold, columns)
@@ -225,13 +228,11 @@ def _jobs(task: Task, models: dict[str, Model], by: str, n_folds: int, seeds: Se
 def _inner(table: pd.DataFrame, columns: Any, seed: int) -> Fold:
     """A tenth of the training rows, split as the question is, for models to choose settings on."""
     if columns is not None and table[columns].nunique() < 3:
-        columns = None
+        columns = "cell"
     return holdout(table, columns, 0.1, seed=seed)
 
 
 def _with_seed(model: Model, seed: int) -> Model:
-    from dataclasses import replace
-
     return replace(model, seed=seed) if hasattr(model, "seed") else model
 
 

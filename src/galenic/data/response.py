@@ -116,9 +116,9 @@ class ResponseData:
 
     @property
     def response(self) -> np.ndarray:
-        """The responses, ``(n_pairs,)``, float64. Raises ``ValueError`` where none were measured."""
+        """A copy of the responses, ``(n_pairs,)``, float64. Raises ``ValueError`` where none were measured."""
         require_columns(self.pairs, ["response"], "fitting or scoring: the pair table")
-        return self.pairs["response"].to_numpy(dtype=np.float64)
+        return self.pairs["response"].to_numpy(dtype=np.float64, copy=True)
 
     def take(self, rows: np.ndarray) -> Self:
         """The pairs at ``rows`` (positions or a boolean mask), sharing cells and drugs."""

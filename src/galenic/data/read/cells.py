@@ -83,7 +83,8 @@ def read_cells(
         tables[name], genes = standardise_genes(
             tables[name], symbols=symbols if name == "expression" else None, what=name
         )
-        steps += [dict(row) for row in genes.to_dict("records") if name == "expression" or row["dropped"]]
+        wanted = genes if name == "expression" else genes[genes["dropped"] > 0]
+        steps.extend(wanted.to_dict("records"))
     if tables:
         anywhere = np.logical_or.reduce([cells.isin(found.index) for found in tables.values()])
         steps.append(_cells_step(ids[key], cells, anywhere))
@@ -114,8 +115,9 @@ def _with_other_ids(known: pd.DataFrame, info: pd.DataFrame) -> pd.DataFrame:
 
 def _opened(source: Source) -> Source:
     """AnnData instead of an h5ad file, so that its other matrices are at hand."""
-    is_path = isinstance(source, str | Path)
-    return open_h5ad(source) if is_path and kind_of_file(source) == "h5ad" else source
+    if isinstance(source, str | Path) and kind_of_file(source) == "h5ad":
+        return open_h5ad(source)
+    return source
 
 
 def _cells_in_rows(source: Source, cells: pd.Index) -> RawMatrix:

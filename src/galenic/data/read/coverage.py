@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from galenic.data.checks import first
 from galenic.data.response import COVERAGE_COLUMNS, empty_coverage
 
-Step = dict[str, object]
+Step: TypeAlias = Mapping[Hashable, Any]
 
 
 def step(name: str, kept: int, dropped: int, why: str, examples: Iterable[object] = ()) -> Step:

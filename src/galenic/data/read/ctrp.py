@@ -99,6 +99,7 @@ def ctrp(
         unit="auc",
         repeats="mean",
         missing="drop",
+    )
 
 
 def _find_tables(folder: Path) -> dict[str, Path]:

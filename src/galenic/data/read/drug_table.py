@@ -62,7 +62,7 @@ def read_drugs(
         here = int(source_ids.isin(ids[key]).sum())
         why = f"drugs joined by {key} = {link.right}; {len(info) - here:,} drugs of the table have no response"
         steps.append(step("drug table", here, int(ids[key].nunique()) - here, why, _absent(ids[key], source_ids)))
-        used = {found for aliases in ROLES.values() for found in find(info.columns, aliases)[:1]}
+        used = {link.right} | {found for aliases in ROLES.values() for found in find(info.columns, aliases)[:1]}
         others = [str(column) for column in info if column not in used and column not in ROLES]
     named = {role: find(source.columns, aliases) for role, aliases in ROLES.items()}
     drugs = pd.DataFrame({role: source[found[0]] for role, found in named.items() if found}, index=source.index)

@@ -116,8 +116,9 @@ def text_layout(path: str | Path) -> TextLayout:
         raise ValueError(
             f"{path.name} should be a table; it is a Git LFS pointer of a few lines. Run 'git lfs pull' for the data."
         )
-    if b"\x00" in lines[0] or _magic(lines[0]) != "text":
-        inside = _magic(lines[0]) if _magic(lines[0]) != "text" else "binary data"
+    inside = _magic(b"".join(lines[:2]))
+    if inside != "text" or b"\x00" in lines[0]:
+        inside = inside if inside != "text" else "binary data"
         raise ValueError(f"{path.name} should hold text; it holds {inside}. Unpack it, or convert it to CSV first.")
     try:
         text = [line.decode("utf-8-sig" if i == 0 else "utf-8").rstrip("\r\n") for i, line in enumerate(lines)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -166,12 +167,17 @@ def read_raw(source: Source, *, sheet: str | None = None) -> RawMatrix:
 def open_h5ad(path: str | Path, *, backed: bool = False) -> AnnData:
     """AnnData from an h5ad file; raise ``ValueError`` if the file is damaged or other HDF5."""
     try:
-        return read_h5ad(path, backed="r" if backed else None)
+        with h5py.File(path) as file:
+            missing = {"obs", "var"} - set(file)
+        if not missing:
+            return read_h5ad(path, backed="r" if backed else None)
+        reason = f"it has no {first(sorted(missing))}"
     except (OSError, KeyError) as error:
-        raise ValueError(
-            f"{Path(path).name} should be a whole h5ad file; it cannot be read as one ({error}). "
-            "Write it again with AnnData.write_h5ad, or convert it if it is another kind of HDF5."
-        ) from error
+        reason = f"it cannot be read: {error}"
+    raise ValueError(
+        f"{Path(path).name} should be a whole h5ad file; {reason}. "
+        "Write it again with AnnData.write_h5ad, or convert it if it is another kind of HDF5."
+    )
 
 
 def features_in_rows(raw: RawMatrix, cells: pd.Index | None = None) -> bool:
@@ -258,7 +264,8 @@ def _from_frame(frame: pd.DataFrame, name: str) -> RawMatrix:
     is_label = _label_columns(columns, text)
     wrong = [i for i in text if not is_label[i]]
     if wrong:
-        example = first(frame[wrong[0]].dropna().head(1))
+        column = frame[wrong[0]]
+        example = first(column[column.notna() & pd.to_numeric(column, errors="coerce").isna()].head(1))
         raise ValueError(_text_column(name, [columns[i] for i in wrong], example))
     values = frame.loc[:, ~is_label].to_numpy(dtype=np.float32, na_value=np.nan)
     labels = frame.loc[:, is_label].set_axis([columns[i] for i in np.flatnonzero(is_label)], axis=1)

@@ -138,7 +138,12 @@ def response_data(
 
 def as_table(source: TableSource) -> pd.DataFrame:
     """A file or frame as a table with text names, its index (if it means something) as first column."""
-    frame = with_index_as_column(source) if isinstance(source, pd.DataFrame) else table(source)
+    if not isinstance(source, pd.DataFrame):
+        frame = table(source)
+    elif source.index.name is None and source.index.inferred_type == "integer" and find(source, (*CELL, *DRUG[:-1])):
+        frame = source  # rows were chosen or shuffled; the ids stand in columns
+    else:
+        frame = with_index_as_column(source)
     frame = frame.reset_index(drop=True)
     return frame.set_axis([str(column) for column in frame.columns], axis=1)
 
@@ -280,7 +285,7 @@ def _without_repeats(pairs: pd.DataFrame, repeats: str, steps: list[Step]) -> pd
         )
     once = pairs.drop_duplicates(keys, ignore_index=True)
     if "response" in pairs:
-        once["response"] = pairs.groupby(keys, sort=False, dropna=False)["response"].mean().to_numpy()
+        once = once.assign(response=pairs.groupby(keys, sort=False, dropna=False)["response"].mean().to_numpy())
     why = f"{len(groups):,} pairs stood more than once; averaged"
     steps.append(step("repeated pairs", len(once), len(pairs) - len(once), why, names))
     return once

@@ -180,7 +180,8 @@ def _from_spreadsheet(path: Path, sheet: str | None) -> pd.DataFrame:
     except ValueError as error:
         if sheet is None:
             raise
-        names = pd.ExcelFile(path).sheet_names
+        with pd.ExcelFile(path) as book:
+            names = book.sheet_names
         raise ValueError(f"{path.name} should have a sheet {sheet!r}; it has {first(names, 8)}. Name one.") from error
     frame.columns = pd.Index(["" if str(name).startswith("Unnamed: ") else str(name).strip() for name in frame.columns])
     return frame.dropna(how="all", ignore_index=True)

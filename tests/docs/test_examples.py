@@ -1,0 +1,57 @@
+"""Every example in a docstring or in the README runs and prints what it says."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shlex
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import galenic
+
+ROOT = Path(galenic.__file__).parent
+README = Path(__file__).parents[2] / "README.md"
+MODULES = sorted(
+    ".".join(("galenic", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+    for path in ROOT.rglob("*.py")
+    if ">>>" in path.read_text()
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name: str) -> None:
+    found = doctest.testmod(import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.S)
+
+
+def test_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = blocks("python")
+    assert code
+    monkeypatch.chdir(tmp_path)
+    for block in code:
+        exec(compile(block, "README.md", "exec"), {})  # noqa: S102
+
+
+def test_commands_of_the_readme_are_understood(tmp_path: Path) -> None:
+    """Each galenic line of the README parses: its verb and every flag exist."""
+    lines = [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines() if line.startswith("galenic ")]
+    assert len(lines) >= 5
+    for line in lines:
+        words = shlex.split(line, comments=True)[1:]
+        verb = [word for word in words[:2] if not word.startswith("-") and "/" not in word and "." not in word]
+        shown = subprocess.run(
+            [Path(sys.executable).with_name("galenic"), *verb, "--help"], capture_output=True, text=True, env={"COLUMNS": "200"}
+        )
+        assert shown.returncode == 0, line
+        for flag in (word for word in words if word.startswith("--")):
+            assert flag in shown.stdout, f"{line}: no flag {flag}"
