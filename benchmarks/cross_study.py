@@ -51,7 +51,10 @@ def main() -> None:
     parts = [both.pairs[both.pairs["study"] == name] for name in ("GDSC1", "GDSC2")]
     ceilings = summary(agreement(*parts, names=("GDSC1", "GDSC2")))
     ceilings.to_csv(arguments.out / "ceilings.csv", index=False)
-    tested = {i: both.pairs["study"].iloc[fold.test[0]] for i, fold in enumerate(galenic.split(both.pairs, "study", n_folds=2))}
+    tested = {
+        i: both.pairs["study"].iloc[fold.test[0]]
+        for i, fold in enumerate(galenic.split(both.pairs, "study", n_folds=2))
+    }
     scores = result.metrics.assign(tested=result.metrics["fold"].map(tested))
     shown = scores.pivot_table(index=["tested", "model"], columns=["group", "metric"], values="value")
     scores.to_csv(arguments.out / "metrics.csv", index=False)

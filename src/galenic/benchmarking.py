@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from galenic.evaluate.splits import Fold, holdout, require_disjoint, split, spli
 from galenic.evaluate.statistics import compare
 from galenic.models import find
 from galenic.models.base import Model
+from galenic.models.fields import with_params
 
 FLOORS = ("DrugMean", "CellMean", "MeanEffects", "TissueDrugMean", "NearestDrugs")
 BEYOND = "MeanEffects"
@@ -233,7 +234,7 @@ def _inner(table: pd.DataFrame, columns: Any, seed: int) -> Fold:
 
 
 def _with_seed(model: Model, seed: int) -> Model:
-    return replace(model, seed=seed) if hasattr(model, "seed") else model
+    return with_params(model, {"seed": seed}) if hasattr(model, "seed") else model
 
 
 def _fit(task: Task, job: _Job, place: Path | None) -> tuple[np.ndarray, float, list[str]]:
@@ -267,7 +268,9 @@ def _run(
     threads = {"inner_max_num_threads": 1} if n_jobs != 1 else {}
     with joblib.parallel_config("loky", **threads), Progress(*columns, disable=not progress) as bar:
         row = bar.add_task("fits", total=len(jobs))
-        work = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(joblib.delayed(_fit)(task, job, place) for job in jobs)
+        work = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
+            joblib.delayed(_fit)(task, job, place) for job in jobs
+        )
         for answer, seconds, said in work:
             answers.append((answer, seconds))
             notes.update(said)
@@ -276,7 +279,11 @@ def _run(
 
 
 def _collect(
-    task: ResponseTask, jobs: list[_Job], answers: list[tuple[np.ndarray, float]], notes: list[str], floors: tuple[str, ...]
+    task: ResponseTask,
+    jobs: list[_Job],
+    answers: list[tuple[np.ndarray, float]],
+    notes: list[str],
+    floors: tuple[str, ...],
 ) -> Result:
     base = {
         (job.by, job.seed, job.number): answer

@@ -11,7 +11,7 @@ from typing import Any
 
 from galenic.models import find
 from galenic.models.base import Model
-from galenic.models.fields import annotations, with_params
+from galenic.models.fields import field_types, with_params
 
 SPLIT = {"by": ["cell"], "folds": 5, "seeds": [0]}
 
@@ -65,7 +65,9 @@ def read(path: str | Path) -> Plan:
         raise ValueError(f"{path} should be TOML; {error}. Correct that line.") from error
     unknown = set(content) - {"title", "data", "split", "model"}
     if unknown:
-        raise ValueError(f"a plan has title, [data], [split] and [[model]]; {path} also has {sorted(unknown)}. Remove them.")
+        raise ValueError(
+            f"a plan has title, [data], [split] and [[model]]; {path} also has {sorted(unknown)}. Remove them."
+        )
     split = SPLIT | content.get("split", {})
     if set(split) != set(SPLIT):
         raise ValueError(f"[split] has by, folds and seeds; {path} has {sorted(split)}. Correct the names.")
@@ -95,8 +97,8 @@ def _resolved(data: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _models(entry: dict[str, Any]) -> Iterator[tuple[str, Model]]:
     """Each model that a [[model]] table stands for, with its label."""
     fields = {key: value for key, value in entry.items() if key not in ("name", "label")}
-    model = find(entry.get("name", "")) ()
-    kinds = annotations(type(model))
+    model = find(entry.get("name", ""))()
+    kinds = field_types(type(model))
     grids = {
         key: value if isinstance(value, list) and "tuple" not in str(kinds.get(key)) else [value]
         for key, value in fields.items()
@@ -104,4 +106,7 @@ def _models(entry: dict[str, Any]) -> Iterator[tuple[str, Model]]:
     for values in itertools.product(*grids.values()):
         changed = with_params(model, dict(zip(grids, values, strict=True)))
         varied = [f"{key}={value}" for key, value in zip(grids, values, strict=True) if len(grids[key]) > 1]
-        yield ", ".join([entry.get("label", repr(changed).removesuffix("()")), *(varied if "label" in entry else [])]), changed
+        yield (
+            ", ".join([entry.get("label", repr(changed).removesuffix("()")), *(varied if "label" in entry else [])]),
+            changed,
+        )

@@ -57,4 +57,3 @@ CASES = (
     Case("RandomForest", _of("RandomForest", n_trees=8, n_components=8), draws_rows=True),
     Case("Boosting", _of("Boosting", n_trees=8, n_components=8, min_leaf=5), draws_rows=True),
 )
-

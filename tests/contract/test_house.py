@@ -13,7 +13,16 @@ import galenic
 
 ROOT = Path(galenic.__file__).parent
 GROUND = {"data", "nn", "train", "evaluate", "explain", "search"}
-FLOORS = {**dict.fromkeys(GROUND, 0), "models": 1, "foundation": 1, "benchmarking": 2, "plan": 2, "report": 2, "cli": 3, "app": 3}
+FLOORS = {
+    **dict.fromkeys(GROUND, 0),
+    "models": 1,
+    "foundation": 1,
+    "benchmarking": 2,
+    "plan": 2,
+    "report": 2,
+    "cli": 3,
+    "app": 3,
+}
 ROOMS = sorted(path.stem for path in ROOT.iterdir() if path.stem in FLOORS)
 
 

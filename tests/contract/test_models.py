@@ -80,7 +80,8 @@ def test_save_and_load_in_a_new_process_is_bit_equal(case: Case, tmp_path: Path)
     code = (
         "import sys, warnings; warnings.simplefilter('ignore'); sys.path.insert(0, sys.argv[2]);"
         "import galenic; from cases import small_screen;"
-        "galenic.load(sys.argv[1]).predict(small_screen())['prediction'].to_frame().to_parquet(sys.argv[1] + '.parquet')"
+        "table = galenic.load(sys.argv[1]).predict(small_screen())[['prediction']];"
+        "table.to_parquet(sys.argv[1] + '.parquet')"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "model", Path(__file__).parent], check=True)
     again = pd.read_parquet(tmp_path / "model.parquet")["prediction"].to_numpy()
@@ -208,7 +209,7 @@ def test_missing_genes_warn_and_too_few_are_refused(case: Case) -> None:
 @every_model
 def test_the_short_repr_builds_the_model_again(case: Case) -> None:
     model = case.make()
-    assert eval(repr(model), {name: getattr(galenic, name) for name in MODELS}) == model  # noqa: S307
+    assert eval(repr(model), {name: getattr(galenic, name) for name in MODELS}) == model
 
 
 def test_seeds_change_what_is_random() -> None:

@@ -39,18 +39,26 @@ def test_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert code
     monkeypatch.chdir(tmp_path)
     for block in code:
-        exec(compile(block, "README.md", "exec"), {})  # noqa: S102
+        exec(compile(block, "README.md", "exec"), {})
 
 
 def test_commands_of_the_readme_are_understood(tmp_path: Path) -> None:
     """Each galenic line of the README parses: its verb and every flag exist."""
-    lines = [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines() if line.startswith("galenic ")]
+    lines = [
+        line
+        for block in blocks("sh")
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.startswith("galenic ")
+    ]
     assert len(lines) >= 5
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
         verb = [word for word in words[:2] if not word.startswith("-") and "/" not in word and "." not in word]
         shown = subprocess.run(
-            [Path(sys.executable).with_name("galenic"), *verb, "--help"], capture_output=True, text=True, env={"COLUMNS": "200"}
+            [Path(sys.executable).with_name("galenic"), *verb, "--help"],
+            capture_output=True,
+            text=True,
+            env={"COLUMNS": "200"},
         )
         assert shown.returncode == 0, line
         for flag in (word for word in words if word.startswith("--")):

@@ -154,7 +154,9 @@ def test_data_folder_goes_round(files: Path) -> None:
 
 
 def test_simulated_screen_comes_with_its_truth(tmp_path: Path) -> None:
-    shown = galenic("data", "simulate", "screen", "--n-cells", 30, "--n-drugs", 6, "--n-genes", 40, "--out", "s", cwd=tmp_path)
+    shown = galenic(
+        "data", "simulate", "screen", "--n-cells", 30, "--n-drugs", 6, "--n-genes", 40, "--out", "s", cwd=tmp_path
+    )
     assert shown.returncode == 0, shown.stderr
     assert {"drug", "feature", "modality", "effect"} <= set(pd.read_csv(tmp_path / "s" / "truth.csv").columns)
 

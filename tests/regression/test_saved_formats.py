@@ -1,6 +1,7 @@
 """Models saved by every earlier format still load and answer as they did.
 
-``python tests/regression/test_saved_formats.py`` writes the folder of the current format; it is committed once and never again.
+``python tests/regression/test_saved_formats.py`` writes the folder of the current format; it is committed once and
+never again.
 """
 
 from __future__ import annotations

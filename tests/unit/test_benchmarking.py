@@ -47,7 +47,9 @@ def test_test_responses_never_reach_a_model_and_floors_run_unasked(data: Respons
 def test_every_pair_is_tested_once_a_seed(data: ResponseData) -> None:
     result = galenic.benchmark([], data, by="cell", n_folds=4, seeds=(3, 4))
     one = result.predictions[result.predictions["model"] == "DrugMean"]
-    assert sorted(zip(one["cell"], one["drug"], strict=True)) == sorted(zip(data.pairs["cell"], data.pairs["drug"], strict=True))
+    assert sorted(zip(one["cell"], one["drug"], strict=True)) == sorted(
+        zip(data.pairs["cell"], data.pairs["drug"], strict=True)
+    )
     assert set(result.metrics["seed"]) == {3, 4}
 
 

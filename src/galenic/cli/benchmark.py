@@ -19,7 +19,7 @@ def command() -> Any:
         overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the same folder."),
         resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
     ) -> None:
-        """Cross-validate models and their floors on the same folds and compare them, as a plan file says.
+        r"""Cross-validate models and their floors on the same folds and compare them, as a plan file says.
 
         \b
         [data]                       flags of 'galenic fit', with _ for -
@@ -49,16 +49,25 @@ def run(path: str, out: str, jobs: int, overwrite: bool, resume: bool) -> None:
     data_flags = inputs.from_recipe(plan.data)
     whole = inputs.read_all(data_flags)
     data = inputs.choose(whole, data_flags)
-    with run_folder.start(
-        out,
-        verb="benchmark",
-        command=summary.typed(),
-        fields={"plan": plan.text, "by": list(plan.by), "folds": plan.folds, "seeds": list(plan.seeds), "data": plan.data},
-        title=plan.title,
-        inputs=[path, *data_flags.files],
-        overwrite=overwrite,
-        resume=resume,
-    ) as record, summary.kept_warnings(record):
+    with (
+        run_folder.start(
+            out,
+            verb="benchmark",
+            command=summary.typed(),
+            fields={
+                "plan": plan.text,
+                "by": list(plan.by),
+                "folds": plan.folds,
+                "seeds": list(plan.seeds),
+                "data": plan.data,
+            },
+            title=plan.title,
+            inputs=[path, *data_flags.files],
+            overwrite=overwrite,
+            resume=resume,
+        ) as record,
+        summary.kept_warnings(record),
+    ):
         summary.describe(record, data)
         with record.timed("benchmark"):
             result = benchmark(

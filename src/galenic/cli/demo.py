@@ -21,7 +21,7 @@ def command() -> Any:
         jobs: int = typer.Option(2, "--jobs", help="Fits at the same time."),
         overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier demo in the same folder."),
     ) -> None:
-        """Simulate a screen with planted drivers, compare models on unseen cells, rank drugs for new cells, explain, report."""
+        """Simulate a screen with planted drivers; compare, predict, explain and report on it."""
         run(out, seed, jobs, overwrite)
 
     return typer.main.get_command(app)
@@ -43,22 +43,25 @@ def run(out: str, seed: int, jobs: int, overwrite: bool) -> None:
     data, truth = screen(seed=seed)
     new = np.isin(data.cell_rows, np.arange(N_NEW))
     known = data.take(~new).trim()
-    with run_folder.start(
-        out,
-        verb="demo",
-        command=summary.typed(),
-        fields={"seed": seed, "by": ["cell"], "folds": 5, "seeds": [seed]},
-        title="Demonstration on a simulated screen with planted drivers",
-        seed=seed,
-        overwrite=overwrite,
-    ) as record, summary.kept_warnings(record):
+    with (
+        run_folder.start(
+            out,
+            verb="demo",
+            command=summary.typed(),
+            fields={"seed": seed, "by": ["cell"], "folds": 5, "seeds": [seed]},
+            title="Demonstration on a simulated screen with planted drivers",
+            seed=seed,
+            overwrite=overwrite,
+        ) as record,
+        summary.kept_warnings(record),
+    ):
         summary.describe(record, known)
         with record.timed("benchmark"):
             parts = record.folder / "parts"
             models = [find(name)() for name in FLOORED]
             result = benchmark(models, known, by="cell", seeds=(seed,), n_jobs=jobs, parts=parts, progress=True)
         summary.write_result(record, result, known)
-        model = find(_best(result.metrics))()
+        model: Any = find(_best(result.metrics))()
         with record.timed("fit"):
             model.fit(known, n_jobs=jobs)
         model.save(record.path("model"))
@@ -71,7 +74,9 @@ def run(out: str, seed: int, jobs: int, overwrite: bool) -> None:
         genes = truth[truth["modality"] == "expression"]
         found = recovered(table, genes)
         record.write("biomarkers", table[table["rank"] <= 50])
-        planted = genes.merge(table[["drug", "gene", "rank"]], left_on=["drug", "feature"], right_on=["drug", "gene"], how="left")
+        planted = genes.merge(
+            table[["drug", "gene", "rank"]], left_on=["drug", "feature"], right_on=["drug", "gene"], how="left"
+        )
         n_planted = planted.groupby("drug")["feature"].transform("size")
         record.write("truth", planted.drop(columns="gene").assign(found=planted["rank"] <= n_planted))
     n_found, n_all, chance = int(found["found"].sum()), int(found["planted"].sum()), float(found["expected"].sum())

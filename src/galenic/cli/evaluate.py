@@ -24,7 +24,8 @@ class EvaluateFlags:
     truth
         Table of measured responses (cell, drug, response), where the predictions do not carry them.
     labels
-        Table of patients' outcomes (cell or patient, drug, label 1 = responder; cohort): test the predictions on patients.
+        Table of patients' outcomes (cell or patient, drug, label 1 = responder; cohort): test the predictions on
+        patients.
     reference
         Expression matrix that the model was fitted on; with --target, measures how far the patients lie from it.
     target
@@ -63,15 +64,18 @@ def evaluate(source: str, out: str, how: EvaluateFlags) -> None:
 
     table = _predictions(source)
     given = [path for path in (source, how.truth, how.labels, how.reference, how.target) if path]
-    with run_folder.start(
-        out,
-        verb="evaluate",
-        command=summary.typed(),
-        fields={"source": source, **asdict(how)},
-        title=f"Evaluation of {source}",
-        inputs=given,
-        overwrite=how.overwrite,
-    ) as run, summary.kept_warnings(run):
+    with (
+        run_folder.start(
+            out,
+            verb="evaluate",
+            command=summary.typed(),
+            fields={"source": source, **asdict(how)},
+            title=f"Evaluation of {source}",
+            inputs=given,
+            overwrite=how.overwrite,
+        ) as run,
+        summary.kept_warnings(run),
+    ):
         if how.labels:
             patients(run, table, how.labels)
         else:
@@ -103,10 +107,14 @@ def scores(run: Run, table: pd.DataFrame, truth: str | None) -> None:
 
     if truth:
         measured = read.table(truth).astype({"cell": str, "drug": str})
-        table = table.drop(columns="response", errors="ignore").merge(measured[["cell", "drug", "response"]], on=["cell", "drug"])
+        table = table.drop(columns="response", errors="ignore").merge(
+            measured[["cell", "drug", "response"]], on=["cell", "drug"]
+        )
     require_columns(table, ["response"], "scoring (name measured responses with --truth): the prediction table")
     if table.empty:
-        raise ValueError("some predictions should have a measured response; 0 pairs of both tables match. Check the ids.")
+        raise ValueError(
+            "some predictions should have a measured response; 0 pairs of both tables match. Check the ids."
+        )
     model = str(table["model"].iloc[0]) if "model" in table else "predictions"
     found = overview(table, floor="floor" if "floor" in table else None)
     where = {"model": model, "split": "given", "fold": 0, "seed": 0}
@@ -148,5 +156,7 @@ def shift(run: Run, reference: str, target: str) -> None:
     a, b = read.matrix(reference), read.matrix(target)
     genes = a.columns.intersection(b.columns)
     if len(genes) == 0:
-        raise ValueError(f"{reference} and {target} should share genes; 0 of {a.shape[1]:,} do. Use the same gene names.")
+        raise ValueError(
+            f"{reference} and {target} should share genes; 0 of {a.shape[1]:,} do. Use the same gene names."
+        )
     run.write("shift", domain_shift(a[genes], b[genes]))

@@ -42,7 +42,7 @@ def command() -> Any:
         out: str = typer.Option(None, "--out", help="Table to write besides (CSV)."),
         **flags: Any,
     ) -> None:
-        """Rank the genes behind each drug's predictions: weight, stability over refits, q-value against shuffled responses.
+        """Rank the genes behind each drug's predictions, with stability and q-value.
 
         The data of the fit are read again, unless other data are named.
         """
@@ -86,5 +86,7 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
         table.to_csv(Path(out), index=False)
     best = table[table["rank"] == 1].sort_values("q_value", kind="stable").head(10)
     for row in best.itertuples():
-        typer.echo(f"{row.name}: {row.gene} (weight {row.weight:+.3f}, stability {row.stability:.2f}, q {row.q_value:.3f})")
+        typer.echo(
+            f"{row.name}: {row.gene} (weight {row.weight:+.3f}, stability {row.stability:.2f}, q {row.q_value:.3f})"
+        )
     summary.finish(run)

@@ -88,7 +88,7 @@ def _command(name: str) -> Any:
         out: str = typer.Option(..., "--out", help="Run folder to write."),
         **flags: Any,
     ) -> None:
-        fit(collect(model_class, flags), out, collect(DataFlags, flags), collect(FitFlags, flags))  # type: ignore[arg-type]
+        fit(collect(model_class, flags), out, collect(DataFlags, flags), collect(FitFlags, flags))
 
     return add(run, DataFlags, FitFlags, model_class)
 
@@ -107,17 +107,20 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
     }
     whole = inputs.read_all(data_flags)
     data = inputs.choose(whole, data_flags)
-    with run_folder.start(
-        out,
-        verb="fit",
-        command=summary.typed(),
-        fields=fields,
-        title=f"{type(model).__name__} on {data.pairs['cell'].nunique():,} cells and {data.pairs['drug'].nunique():,} drugs",
-        seed=getattr(model, "seed", None),
-        inputs=data_flags.files,
-        overwrite=how.overwrite,
-        resume=how.resume,
-    ) as run, summary.kept_warnings(run):
+    with (
+        run_folder.start(
+            out,
+            verb="fit",
+            command=summary.typed(),
+            fields=fields,
+            title=f"{type(model).__name__} on {data.cells.n_obs:,} cells and {len(data.drugs):,} drugs",
+            seed=getattr(model, "seed", None),
+            inputs=data_flags.files,
+            overwrite=how.overwrite,
+            resume=how.resume,
+        ) as run,
+        summary.kept_warnings(run),
+    ):
         summary.describe(run, data)
         if how.folds:
             from galenic.benchmarking import benchmark
@@ -125,7 +128,14 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
             with run.timed("judge"):
                 parts = run.folder / "parts"
                 result = benchmark(
-                    [model], data, by=how.by, n_folds=how.folds, seeds=how.seeds, n_jobs=how.jobs, parts=parts, progress=True
+                    [model],
+                    data,
+                    by=how.by,
+                    n_folds=how.folds,
+                    seeds=how.seeds,
+                    n_jobs=how.jobs,
+                    parts=parts,
+                    progress=True,
                 )
             summary.write_result(run, result, whole)
         with run.timed("fit"):

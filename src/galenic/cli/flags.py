@@ -10,12 +10,12 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import typer
 
-from galenic.models.fields import annotations, helps
+from galenic.models.fields import field_types, helps
 
 T = TypeVar("T")
 
 
-def add(function: Callable[..., None], *classes: type, **prefixes: str) -> Callable[..., None]:
+def add(function: Callable[..., None], *classes: type) -> Callable[..., None]:
     """Give ``function(**flags)`` one flag for each field of ``classes``, after its own parameters.
 
     Parameters
@@ -41,9 +41,9 @@ def add(function: Callable[..., None], *classes: type, **prefixes: str) -> Calla
 
 def collect(cls: type[T], flags: dict[str, Any], prefix: str = "") -> T:
     """Build ``cls`` from the flags that :func:`add` made."""
-    values = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        kind, key = annotations(cls)[field.name], prefix + field.name
+        kind, key = field_types(cls)[field.name], prefix + field.name
         if dataclasses.is_dataclass(kind):
             values[field.name] = collect(kind, flags, f"{key}__")  # type: ignore[arg-type]
         elif _is_tuple(kind):
@@ -57,11 +57,12 @@ def collect(cls: type[T], flags: dict[str, Any], prefix: str = "") -> T:
 def _flags(cls: type, prefix: str) -> Iterator[inspect.Parameter]:
     said = helps(cls)
     for field in dataclasses.fields(cls):
-        kind, key = annotations(cls)[field.name], prefix + field.name
+        kind, key = field_types(cls)[field.name], prefix + field.name
         if dataclasses.is_dataclass(kind):
             yield from _flags(kind, f"{key}__")  # type: ignore[arg-type]
             continue
-        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        made = field.default_factory
+        default: Any = field.default if isinstance(made, dataclasses._MISSING_TYPE) else made()
         if _is_tuple(kind):
             kind, default = str | None, ",".join(str(item) for item in default) or None
         name = "--" + key.replace("__", ".").replace("_", "-")

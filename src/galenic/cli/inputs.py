@@ -74,7 +74,8 @@ class DataFlags:
 
 def from_recipe(recipe: dict[str, Any]) -> DataFlags:
     """The flags that :meth:`DataFlags.recipe` came from."""
-    return DataFlags(**{key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
+    return DataFlags(**values)
 
 
 def modalities(items: tuple[str, ...]) -> dict[str, str]:
@@ -101,7 +102,7 @@ def read_all(flags: DataFlags) -> ResponseData:
         return read.read_folder(flags.data)
     if not flags.response:
         raise ValueError(
-            "measured responses are expected: --data FOLDER, or --response TABLE with --expression MATRIX; received neither. "
+            "measured responses are expected: --data FOLDER, or --response TABLE with --expression MATRIX; neither came. "
             "'galenic data simulate screen --out screen/' makes a folder to try."
         )
     columns = {"cell": flags.cell_column, "drug": flags.drug_column, "response": flags.response_column}

@@ -68,15 +68,18 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
         _write(table, Path(out))
         typer.echo(f"{len(table):,} predictions: {out}")
         return
-    with run_folder.start(
-        out,
-        verb="predict",
-        command=summary.typed(),
-        fields={"model": type(model).__name__, "folder": folder},
-        title=f"{data.cells.n_obs:,} cells, {len(data.drugs):,} drugs ranked by {type(model).__name__}",
-        inputs=[source, *([how.drugs] if how.drugs else []), *([how.cells] if how.cells else [])],
-        overwrite=how.overwrite,
-    ) as run, summary.kept_warnings(run):
+    with (
+        run_folder.start(
+            out,
+            verb="predict",
+            command=summary.typed(),
+            fields={"model": type(model).__name__, "folder": folder},
+            title=f"{data.cells.n_obs:,} cells, {len(data.drugs):,} drugs ranked by {type(model).__name__}",
+            inputs=[source, *([how.drugs] if how.drugs else []), *([how.cells] if how.cells else [])],
+            overwrite=how.overwrite,
+        ) as run,
+        summary.kept_warnings(run),
+    ):
         summary.describe(run, data)
         with run.timed("predict"):
             table = rank(model.predict(data), data.drugs)

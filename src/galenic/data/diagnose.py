@@ -25,6 +25,10 @@ from galenic.data.read.tables import table
 Severity = Literal["ok", "note", "warning", "error"]
 Finding = tuple[str, Severity, str, str]
 COLUMNS = ("finding", "severity", "detail", "remedy")
+SMILES_REMEDIES = {
+    "unparsable": "Correct the SMILES.",
+    "no structure": "Add SMILES, or choose models that do not read structures.",
+}
 EXCEL_DATE = re.compile(r"\d{1,2}-(mar|sep|dec|oct|feb|apr|jan|jun|jul|aug|nov|may)|\d{4}-\d\d-\d\d.*", re.IGNORECASE)
 """What spreadsheets make of SEPT2 and MARCH1."""
 
@@ -99,14 +103,14 @@ def _response(path: Path) -> list[Finding]:
         return [*found, ("unit", "error", *_parted(error))]
     found += _response_values(frame[column], column, unit, refused=name == "plain table")
     # Ids of several kinds repeat together; the first kind stands for all.
-    keys = [*find(frame.columns, STUDY)[:1], cells[0], drugs[0]]
-    twice = frame.duplicated(keys, keep=False) & frame[keys[1:]].notna().all(axis=1)
+    ids = [cells[0], drugs[0]]
+    twice = frame.duplicated([*find(frame.columns, STUDY)[:1], *ids], keep=False) & frame[ids].notna().all(axis=1)
     if twice.any():
-        names = frame.loc[twice, keys[1:]].drop_duplicates().astype(str).agg(" + ".join, axis=1)
+        names = frame.loc[twice, ids].drop_duplicates().astype(str).agg(" + ".join, axis=1)
         detail = f"{int(twice.sum()):,} rows repeat {len(names):,} pairs (first: {first(names)})"
         found.append(("repeated pairs", "error", detail, "Read with repeats='mean', or add a 'replicate' column."))
-    n_cells, n_drugs = frame[cells[0]].nunique(), frame[drugs[0]].nunique()
-    filled = len(frame.drop_duplicates([cells[0], drugs[0]])) / max(n_cells * n_drugs, 1)
+    n_cells, n_drugs = (frame[column].nunique() for column in ids)
+    filled = len(frame.drop_duplicates(ids)) / max(n_cells * n_drugs, 1)
     found.append(
         ("size", "note", f"{len(frame):,} rows: {n_cells:,} cells x {n_drugs:,} drugs, {filled:.0%} filled", "")
     )
@@ -163,15 +167,12 @@ def _smiles(frame: pd.DataFrame) -> list[Finding]:
     if not columns:
         return []
     _, coverage = standardise(pd.DataFrame({"smiles": frame[columns[0]].to_numpy()}, index=range(len(frame))))
-    severity: Mapping[str, Severity] = {"unparsable": "warning", "no structure": "warning"}
     found: list[Finding] = []
     for row in coverage.to_dict("records"):
-        n = row["dropped"] or row["why"]
-        detail = f"{n:,} drugs: {row['why']}" if row["dropped"] else str(row["why"])
-        remedy = "Correct the SMILES." if row["step"] == "unparsable" else ""
-        found.append(
-            (str(row["step"]), severity.get(str(row["step"]), "note"), f"{detail} (rows: {row['examples']})", remedy)
-        )
+        detail = f"{row['dropped']:,} drugs: {row['why']}" if row["dropped"] else str(row["why"])
+        remedy = SMILES_REMEDIES.get(row["step"], "")
+        severity: Severity = "warning" if remedy else "note"
+        found.append((row["step"], severity, f"{detail} (rows: {row['examples']})", remedy))
     return found
 
 
@@ -223,7 +224,8 @@ def _numbers(raw: RawMatrix) -> list[Finding]:
     if missing.any():
         detail = f"{missing.mean():.1%} of the values, in {int(missing.any(axis=0).sum()):,} features"
         empty = int(missing.all(axis=1).sum())
-        found.append(("missing values", "warning", detail + (f"; {empty:,} cells are empty" if empty else ""), ""))
+        detail += f"; {empty:,} cells are empty" if empty else ""
+        found.append(("missing values", "warning", detail, "Fill them in, or drop features or cells that lack many."))
     if len(X) > 1:
         constant = ~missing.all(axis=0) & (np.fmax.reduce(X, axis=0) == np.fmin.reduce(X, axis=0))
         if constant.any():

@@ -84,8 +84,8 @@ def align(table: pd.DataFrame, features: Sequence[str], what: str = "expression"
         hint = " The names look like Ensembl ids: translate them to symbols first." if _looks_ensembl(columns) else ""
         raise ValueError(
             f"the model was fitted on {len(wanted):,} features of {what} and needs at least half of them; "
-            f"{len(wanted) - len(missing):,} are here (missing first: {first(missing)}; here first: {first(columns)}).{hint} "
-            "Use the same kind of names as at fitting."
+            f"{len(wanted) - len(missing):,} are here (missing first: {first(missing)}; here first: {first(columns)})."
+            f"{hint} Use the same kind of names as at fitting."
         )
     if len(missing):
         warnings.warn(

@@ -42,7 +42,8 @@ class ResponseData:
         Index = drug ids; column ``smiles`` (missing where there is no structure), ``name``, ``targets``, ...
     unit
         What ``response`` is: ``"ln_ic50"`` (natural log of micromolar), ``"ic50"`` (micromolar), ``"auc"``
-        (area under the dose response curve as a fraction of full viability) or ``"viability"``. In all four, lower means more sensitive.
+        (area under the dose response curve as a fraction of full viability) or ``"viability"``. In all four, lower
+        means more sensitive.
     coverage
         What reading matched and dropped, and why: columns ``step, kept, dropped, why, examples``.
 
@@ -82,7 +83,7 @@ class ResponseData:
         if twice.any():
             rows = self.pairs.loc[twice, ["cell", "drug"]].agg(" + ".join, axis=1)
             raise ValueError(
-                f"each (cell, drug) pair should stand once; {int(twice.sum()):,} rows repeat one (first: {first(rows)}). "
+                f"each (cell, drug) pair should stand once; {int(twice.sum()):,} rows repeat (first: {first(rows)}). "
                 "Average them, or tell them apart with a 'replicate' or 'study' column."
             )
         if "response" in self.pairs.columns:
@@ -158,7 +159,7 @@ class ResponseData:
                 return np.zeros(self.cells.n_obs, dtype=bool)
             X: Any = self.cells.X
             X = X if isinstance(X, np.ndarray) else X.toarray()
-            return ~np.isnan(X).all(axis=1)
+            return np.asarray(~np.isnan(X).all(axis=1))
         if modality not in self.cells.obsm:
             raise ValueError(
                 f"no modality {modality!r}; these data have {first(['expression', *self.cells.obsm], 8)}. "
@@ -208,8 +209,9 @@ class ResponseData:
         ----------
         cut
             ``"waterfall"``: cells sorted by response; the cut is the point of the curve farthest from the
-            chord when the curve is bent (|Pearson r| of rank and response below 0.95), the median otherwise (Barretina et al.,
-            Nature 2012). ``"median"``: the lower half. A number in (0, 1): that quantile of each drug.
+            chord when the curve is bent (|Pearson r| of rank and response below 0.95), the median otherwise
+            (Barretina et al., Nature 2012). ``"median"``: the lower half. A number in (0, 1): that quantile of each
+            drug.
         """
         if not (cut in ("waterfall", "median") or (isinstance(cut, float) and 0 < cut < 1)):
             raise ValueError(f"cut should be 'waterfall', 'median' or a quantile in (0, 1); received {cut!r}.")

@@ -25,8 +25,9 @@ def combine(studies: Mapping[str, ResponseData]) -> ResponseData:
     -------
     ResponseData
         ``pairs["study"]`` names the study. A compound that several studies screened has the id of the first; one
-        without structure is matched by id. A cell that stands in several is described by the first that has it; genes and features are those that
-        every study has. ``by="study"`` of :func:`galenic.benchmark` then trains on the others and tests on each.
+        without structure is matched by id. A cell that stands in several is described by the first that has it; genes
+        and features are those that every study has. ``by="study"`` of :func:`galenic.benchmark` then trains on the
+        others and tests on each.
 
     Raises
     ------
@@ -36,7 +37,8 @@ def combine(studies: Mapping[str, ResponseData]) -> ResponseData:
     Examples
     --------
     >>> from galenic.data.simulate import screen
-    >>> a, b = screen(n_cells=20, n_drugs=5, n_genes=40, seed=0)[0], screen(n_cells=20, n_drugs=5, n_genes=40, seed=0)[0]
+    >>> a, b = screen(n_cells=20, n_drugs=5, n_genes=40, seed=0)[0], screen(n_cells=20, n_drugs=5, n_genes=40,
+    seed=0)[0]
     >>> combine({"first": a, "second": b}).pairs["study"].unique().tolist()
     ['first', 'second']
     """
@@ -66,9 +68,12 @@ def combine(studies: Mapping[str, ResponseData]) -> ResponseData:
 def _drugs(studies: Mapping[str, ResponseData]) -> tuple[pd.DataFrame, dict[str, dict[str, str]]]:
     """One table of drugs, and each study's ids in terms of it."""
     known: dict[str, str] = {}
-    tables, ids = [], {}
+    tables: list[pd.DataFrame] = []
+    ids: dict[str, dict[str, str]] = {}
     for name, data in studies.items():
-        structure = data.drugs["structure"] if "structure" in data.drugs else pd.Series(index=data.drugs.index, dtype="object")
+        structure = (
+            data.drugs["structure"] if "structure" in data.drugs else pd.Series(index=data.drugs.index, dtype="object")
+        )
         # Within a study two ids of one structure stay two screens; only the first of them is matched across studies.
         taken: set[str] = set()
         ids[name] = {}

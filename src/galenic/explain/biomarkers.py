@@ -24,31 +24,39 @@ def biomarkers(
     Parameters
     ----------
     weights
-        Weights of models refitted on random halves of the cells, ``(n_repeats, n_features, n_drugs)``, signed; NaN where
-        a refit had no such drug or feature.
+        Weights of models refitted on random halves of the cells, ``(n_repeats, n_features, n_drugs)``, signed; NaN
+        where a refit had no such drug or feature.
     features, drugs
         Names along the last two axes.
     null
-        Weights of models fitted on all cells with shuffled responses, ``(n_null, n_features, n_drugs)``; without them q-values are NaN.
+        Weights of models fitted on all cells with shuffled responses, ``(n_null, n_features, n_drugs)``; q-values are
+        NaN without them, and for a drug of which they hold none.
     modality
         Modality of each feature; "expression" where not given.
     top
-        A feature counts as found by a refit if it is among that refit's ``top`` features of the drug by absolute weight.
+        A feature counts as found by a refit if it is among that refit's ``top`` features of the drug by absolute
+        weight; 1 or more.
     keep
         Rows to return for each drug, the best; all where None.
 
     Returns
     -------
     DataFrame
-        ``drug, rank, gene, modality, weight, spread, stability, q_value``, sorted by drug (in the order given) and rank.
-        ``weight`` = mean over refits and ``spread`` their s.d.; ``stability`` = share of the refits in which the feature is found
-        with the sign of its mean; ``q_value`` = Benjamini-Hochberg within the drug over empirical p-values: the share of the
-        null weights of that modality, pooled over drugs in units of each drug's null, at least as large.
+        ``drug, rank, gene, modality, weight, spread, stability, q_value``, sorted by drug (in the order given) and
+        rank. ``weight`` = mean over refits and ``spread`` their s.d.; ``stability`` = share of the refits in which the
+        feature is found with the sign of its mean; ``q_value`` = Benjamini-Hochberg within the drug over empirical
+        p-values: the share of the null weights of that modality, pooled over drugs in units of each drug's null, at
+        least as large.
+
+    Raises
+    ------
+    ValueError
+        If the axes of ``weights`` or ``null`` do not match the names, or ``top`` is below 1.
 
     Notes
     -----
-    The smallest possible p-value is 1 / (number of null weights of the modality + 1). A mean over refits on halves varies about
-    as much as one fit on all cells, which is what the null should hold.
+    The smallest possible p-value is 1 / (number of null weights of the modality + 1). A mean over refits on halves
+    varies about as much as one fit on all cells, which is what the null should hold.
 
     Examples
     --------
@@ -59,7 +67,12 @@ def biomarkers(
     0  aspirin     1   G7        1.0
     """
     weights = np.asarray(weights, dtype=np.float64)
-    _require_shape(weights, features, drugs)
+    _require_shape("weights", weights, features, drugs)
+    if null is not None:
+        null = np.asarray(null, dtype=np.float64)
+        _require_shape("null", null, features, drugs)
+    if top < 1:
+        raise ValueError(f"top should be 1 or more; received {top}. Give the number of features that count as found.")
     kinds = np.asarray(["expression"] * len(features) if modality is None else list(modality))
     n_drugs = len(drugs)
     with warnings.catch_warnings():
@@ -71,7 +84,7 @@ def biomarkers(
     cut = -np.partition(-size, top - 1, axis=1)[:, top - 1 : top]
     found = (size >= np.maximum(cut, 0)) & (size > 0) & (np.sign(weights) == np.sign(mean))
     stability = found.sum(axis=0) / np.maximum((~np.isnan(weights)).sum(axis=0), 1)
-    q_values = np.full(mean.shape, np.nan) if null is None else _q_values(mean, np.asarray(null), kinds)
+    q_values = np.full(mean.shape, np.nan) if null is None else _q_values(mean, null, kinds)
     order = np.argsort(-np.nan_to_num(np.abs(mean), nan=-1.0), axis=0, kind="stable")[: keep or len(features)]
     n = len(order)
 
@@ -92,11 +105,11 @@ def biomarkers(
     )
 
 
-def _require_shape(weights: np.ndarray, features: Sequence[str], drugs: Sequence[str]) -> None:
+def _require_shape(what: str, weights: np.ndarray, features: Sequence[str], drugs: Sequence[str]) -> None:
     if weights.ndim != 3 or weights.shape[1:] != (len(features), len(drugs)) or 0 in weights.shape:
         raise ValueError(
-            f"weights should be (n_repeats, {len(features):,} features, {len(drugs):,} drugs), none of them 0; received "
-            f"{weights.shape}. Stack the weights of each refit along the first axis."
+            f"{what} should be (n_repeats, {len(features):,} features, {len(drugs):,} drugs), none of them 0; "
+            f"received {weights.shape}. Stack the weights of each refit along the first axis."
         )
 
 
@@ -106,7 +119,8 @@ def _q_values(mean: np.ndarray, null: np.ndarray, kinds: np.ndarray) -> np.ndarr
     for kind in np.unique(kinds):
         rows = kinds == kind
         # Weights grow with the spread of a drug's responses; in units of that drug's own null, drugs can be pooled.
-        unit = np.sqrt(np.nanmean(null[:, rows] ** 2, axis=(0, 1))) + 1e-300
+        n_known = np.maximum((~np.isnan(null[:, rows])).sum(axis=(0, 1)), 1)
+        unit = np.sqrt(np.nansum(null[:, rows] ** 2, axis=(0, 1)) / n_known) + 1e-300
         pool = np.sort(np.abs(null[:, rows] / unit).ravel())
         pool = pool[~np.isnan(pool)]
         at_least = len(pool) - np.searchsorted(pool, np.abs(mean[rows] / unit), side="left")
@@ -118,6 +132,7 @@ def _q_values(mean: np.ndarray, null: np.ndarray, kinds: np.ndarray) -> np.ndarr
     stepped = np.minimum(np.minimum.accumulate(stepped[::-1], axis=0)[::-1], 1.0)
     q_values = np.empty_like(stepped)
     np.put_along_axis(q_values, order, stepped, axis=0)
+    q_values[:, np.isnan(null).all(axis=(0, 1))] = np.nan
     return q_values
 
 
@@ -129,14 +144,16 @@ def recovered(table: pd.DataFrame, truth: pd.DataFrame, *, top: int | None = Non
     table
         What :func:`biomarkers` returns, with every feature ranked.
     truth
-        Planted drivers: ``drug, feature`` (+ ``modality``).
+        Planted drivers: ``drug, feature`` (+ ``modality``; then only modalities that ``table`` ranks count, and places
+        are counted among them alone).
     top
         How far down to look; the number planted in that drug where None.
 
     Returns
     -------
     DataFrame
-        ``drug, planted, top, found, expected``: ``expected`` = what a random order would find, ``planted * top / n_features``.
+        ``drug, planted, top, found, expected``: ``expected`` = what a random order would find (mean of the
+        hypergeometric distribution), ``planted * top / n_features``; NaN where the table has no such drug.
 
     Examples
     --------
@@ -145,15 +162,20 @@ def recovered(table: pd.DataFrame, truth: pd.DataFrame, *, top: int | None = Non
        planted  found  expected
     0        1      1      0.33
     """
-    kinds = truth["modality"].unique() if "modality" in truth else table["modality"].unique()
-    table = table[table["modality"].isin(kinds)]
-    place = table.groupby("drug", sort=False)["rank"].rank(method="first")
-    ranked = table.assign(place=place).merge(truth[["drug", "feature"]], left_on=["drug", "gene"], right_on=["drug", "feature"])
-    rows = []
-    for drug, drivers in truth.groupby("drug", sort=False)["feature"]:
-        n_features = int((table["drug"] == drug).sum())
-        k = len(drivers) if top is None else top
-        hits = ranked.loc[ranked["drug"] == drug, "place"] <= k
-        expected = len(drivers) * k / n_features if n_features else np.nan
-        rows.append({"drug": drug, "planted": len(drivers), "top": k, "found": int(hits.sum()), "expected": expected})
-    return pd.DataFrame(rows, columns=["drug", "planted", "top", "found", "expected"])
+    keys = ["drug", "feature"]
+    if "modality" in truth:
+        keys.append("modality")
+        truth = truth[truth["modality"].isin(table["modality"])]
+        table = table[table["modality"].isin(truth["modality"])]
+    table = table.rename(columns={"gene": "feature"})
+    table = table.assign(place=table.groupby("drug", sort=False)["rank"].rank(method="first"))
+    n_features = table.groupby("drug").size()
+    planted = truth[keys].merge(table[[*keys, "place"]], on=keys, how="left")
+    counts = planted.groupby("drug", sort=False)
+    result = pd.DataFrame({"planted": counts.size()})
+    result["top"] = result["planted"] if top is None else top
+    within = planted["place"] <= planted["drug"].map(result["top"])
+    result["found"] = within.groupby(planted["drug"], sort=False).sum().astype(int)
+    n_features = n_features.reindex(result.index).to_numpy()
+    result["expected"] = result["planted"] * np.minimum(result["top"], n_features) / n_features
+    return result.rename_axis("drug").reset_index()

@@ -17,7 +17,7 @@ def param(default: Any, *, low: float | None = None, high: float | None = None) 
     return dataclasses.field(default=default, metadata={"low": low, "high": high})
 
 
-def annotations(cls: type) -> dict[str, Any]:
+def field_types(cls: type) -> dict[str, Any]:
     """The type of each field, resolved."""
     hints = get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
@@ -26,7 +26,7 @@ def annotations(cls: type) -> dict[str, Any]:
 def check(instance: Any) -> None:
     """Raise ``TypeError`` or ``ValueError`` for a field of the wrong type, choice or range."""
     name = type(instance).__name__
-    types_ = annotations(type(instance))
+    types_ = field_types(type(instance))
     for field in dataclasses.fields(instance):
         value, kind = getattr(instance, field.name), types_[field.name]
         if not _fits(value, kind):
@@ -72,7 +72,11 @@ def describe(kind: Any) -> str:
 def to_dict(instance: Any) -> dict[str, Any]:
     """Fields as plain JSON values."""
     return {
-        field.name: to_dict(value) if dataclasses.is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        field.name: to_dict(value)
+        if dataclasses.is_dataclass(value)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
         for field in dataclasses.fields(instance)
         for value in [getattr(instance, field.name)]
     }
@@ -88,7 +92,7 @@ def with_params(instance: T, changes: Mapping[str, Any]) -> T:
     ValueError
         For a name that is not a field, naming the nearest.
     """
-    known = annotations(type(instance))
+    known = field_types(type(instance))
     new: dict[str, Any] = {}
     for key, value in changes.items():
         name, _, rest = key.partition(".")

@@ -27,8 +27,8 @@ def resampled_importance(
     n_repeats
         Refits on halves.
     n_null
-        Fits with each drug's responses shuffled over its cells: what chance gives. All cells are used, because a mean over
-        refits on halves varies about as much as one fit on all.
+        Fits with each drug's responses shuffled over its cells: what chance gives. All cells are used, because a mean
+        over refits on halves varies about as much as one fit on all.
     seed
         Of the halves and the shuffles.
     n_jobs
@@ -37,8 +37,8 @@ def resampled_importance(
     Returns
     -------
     tuple
-        Weights ``(n_repeats, n_features, n_drugs)`` and null weights ``(n_null, n_features, n_drugs)``, NaN where a drug or a
-        feature was not in a half; the features (modality, feature); the drugs.
+        Weights ``(n_repeats, n_features, n_drugs)`` and null weights ``(n_null, n_features, n_drugs)``, NaN where a
+        drug or a feature was not in a half; the features (modality, feature); the drugs.
     """
     # A model that reads no genes says so here, before the long work.
     whole = replace(model).fit(data).importance(data)

@@ -68,9 +68,7 @@ def gdsc_folder(tmp_path):
 def test_a_gdsc_folder_is_recognised_by_content(gdsc_folder):
     with pytest.warns(UserWarning, match="1 cells of Cell_line_RMA_proc_basalExp.txt stand more than once"):
         data = gdsc(gdsc_folder)
-    assert repr(data) == (
-        "ResponseData(12 pairs: 4 cells x 3 drugs, ln_ic50; expression 3, mutation 2, methylation 2)"
-    )
+    assert repr(data) == ("ResponseData(12 pairs: 4 cells x 3 drugs, ln_ic50; expression 3, mutation 2, methylation 2)")
     assert data.cells.var_names.tolist() == ["TSPAN6", "TNMD", "DPM1"]
     np.testing.assert_allclose(data.cells["683665"].X[0], [3.5, 4.5, 6.5])
     np.testing.assert_allclose(data.cells["684055"].X[0], [3.75, 4.75, 6.75])
@@ -201,7 +199,12 @@ def ctrp_folder(tmp_path):
         master_cpd_id=[1788, 1788, 1788, 3588],
     )
     save("v20.meta.per_experiment.txt", experiment_id=[1, 1, 2, 3], master_ccl_id=[130, 130, 130, 569], run_id="x")
-    save("v20.meta.per_cell_line.txt", master_ccl_id=[130, 569], ccl_name=["CAS1", "A549"], ccle_primary_site=["cns", "lung"])
+    save(
+        "v20.meta.per_cell_line.txt",
+        master_ccl_id=[130, 569],
+        ccl_name=["CAS1", "A549"],
+        ccle_primary_site=["cns", "lung"],
+    )
     save(
         "v20.meta.per_compound.txt",
         master_cpd_id=[1788, 3588],

@@ -23,7 +23,9 @@ def screen():
     response["LN_IC50"] = np.linspace(-3, 3, len(response))
     expression = pd.DataFrame(np.arange(9.0).reshape(3, 3), index=CELLS[:3], columns=["TP53", "EGFR", "KRAS"])
     mutation = pd.DataFrame([[0, 1], [1, 1], [0, 0]], index=CELLS[1:], columns=["TP53_mut", "KRAS_mut"])
-    drugs = pd.DataFrame({"drug_id": [5, 3, 1], "smiles": [DRUGS["5"], DRUGS["3"], DRUGS["1"]], "name": ["c", "b", "a"]})
+    drugs = pd.DataFrame(
+        {"drug_id": [5, 3, 1], "smiles": [DRUGS["5"], DRUGS["3"], DRUGS["1"]], "name": ["c", "b", "a"]}
+    )
     cells = pd.DataFrame({"cosmic_id": CELLS, "cell_line": NAMES, "tissue": ["blood", "brain", "bone", "bone"]})
     return response, expression, mutation, drugs, cells
 
@@ -111,7 +113,7 @@ def test_every_row_is_kept_or_accounted_for():
 
 
 def test_the_kind_of_id_that_matches_most_is_used_and_reported():
-    response, expression, mutation, drugs, _ = screen()
+    response, expression, _, drugs, _ = screen()
     response.insert(0, "CELL_LINE_NAME", response["COSMIC_ID"].astype(str).map(dict(zip(CELLS, NAMES, strict=True))))
     expression.index = [dict(zip(CELLS, NAMES, strict=True))[cell] for cell in expression.index]
     data = response_data(response, expression=expression, drugs=drugs)
@@ -153,7 +155,14 @@ def test_anndata_brings_its_other_matrices(tmp_path):
 
 def test_without_matrices_and_tables_the_response_speaks_for_itself():
     response = pd.DataFrame(
-        {"cell": ["A", "B"], "drug": "x", "auc": [0.2, 0.9], "smiles": "CCO", "target": "EGFR", "tissue": ["lung", "skin"]}
+        {
+            "cell": ["A", "B"],
+            "drug": "x",
+            "auc": [0.2, 0.9],
+            "smiles": "CCO",
+            "target": "EGFR",
+            "tissue": ["lung", "skin"],
+        }
     )
     data = response_data(response)
     assert data.cells.n_vars == 0
@@ -219,7 +228,7 @@ def test_text_and_missing_responses_are_refused():
     with pytest.raises(ValueError, match=r"1 rows of column 'ln_ic50' hold text \(first: '>10'\)"):
         response_data(response)
     response["ln_ic50"] = [1.0, np.inf]
-    with pytest.raises(ValueError, match="1 rows .* empty or infinite"):
+    with pytest.raises(ValueError, match=r"1 rows .* empty or infinite"):
         response_data(response)
     assert len(response_data(response, missing="drop")) == 1
 

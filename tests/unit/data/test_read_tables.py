@@ -26,7 +26,9 @@ def packed(path: Path, content: bytes, how: str) -> Path:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("table.csv", content)
     else:
-        path.write_bytes({"plain": bytes, "gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[how](content))
+        path.write_bytes(
+            {"plain": bytes, "gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[how](content)
+        )
     return path
 
 
@@ -161,7 +163,9 @@ def test_ids_and_annotation_are_not_features(tmp_path):
 
 
 def test_only_the_default_run_of_a_model_is_kept():
-    frame = pd.DataFrame({"ModelID": ["ACH-000001"] * 2, "IsDefaultEntryForModel": ["No", "Yes"], "TP53 (7157)": [1.0, 2.0]})
+    frame = pd.DataFrame(
+        {"ModelID": ["ACH-000001"] * 2, "IsDefaultEntryForModel": ["No", "Yes"], "TP53 (7157)": [1.0, 2.0]}
+    )
     assert matrix(frame).to_numpy().tolist() == [[2.0]]
 
 

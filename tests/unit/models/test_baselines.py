@@ -239,7 +239,9 @@ def test_valid_pairs_are_learned_from_too() -> None:
         ({"penalty": -1.0}, ValueError, "penalty should be from 0"),
     ],
 )
-def test_fields_are_checked_when_the_model_is_made(fields: dict[str, float], error: type[Exception], words: str) -> None:
+def test_fields_are_checked_when_the_model_is_made(
+    fields: dict[str, float], error: type[Exception], words: str
+) -> None:
     with pytest.raises(error, match=words):
         galenic.Factorisation(**fields)
 

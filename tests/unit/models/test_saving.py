@@ -45,7 +45,7 @@ def test_a_header_that_does_not_fit_is_refused(saved: Path, changes: dict[str, o
 def test_truncated_weights_are_refused(saved: Path) -> None:
     weights = saved / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="cannot be read .* fit anew"):
+    with pytest.raises(ValueError, match=r"cannot be read .* fit anew"):
         galenic.load(saved)
 
 

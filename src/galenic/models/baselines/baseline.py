@@ -65,7 +65,8 @@ class Baseline(Model):
         if valid is not None:
             if valid.cells is not data.cells or valid.drugs is not data.drugs:
                 raise ValueError(
-                    "valid should be taken from the same container as data (data.take(rows)); it has other cells or drugs."
+                    "valid should be taken from the same container as data; it has other cells or drugs. "
+                    "Take both from one: data.take(rows)."
                 )
             held = np.repeat([False, True], [len(data), len(valid)])
             data = replace(data, pairs=pd.concat([data.pairs, valid.pairs], ignore_index=True))
@@ -100,7 +101,8 @@ class Baseline(Model):
             If the model reads no features of the cells.
         """
         raise ValueError(
-            f"{type(self).__name__} reads no genes, so there is nothing to explain. Fit KernelRidge, Ridge or ElasticNet."
+            f"{type(self).__name__} reads no genes, so there is nothing to explain. "
+            "Fit KernelRidge, Ridge or ElasticNet."
         )
 
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:
@@ -170,12 +172,14 @@ def locate(drugs: pd.DataFrame, known: pd.DataFrame) -> np.ndarray:
         where = by_structure.index[by_structure.to_numpy() != ""]
         found = pd.Index(by_structure.loc[where]).get_indexer(drugs["structure"])
         rows = known.index.get_indexer(where)
-        at = np.where((at < 0) & (found >= 0) & drugs["structure"].notna().to_numpy(), rows[found] if len(rows) else -1, at)
+        at = np.where(
+            (at < 0) & (found >= 0) & drugs["structure"].notna().to_numpy(), rows[found] if len(rows) else -1, at
+        )
     return at
 
 
 def neighbour_weights(smiles: pd.Series, known: pd.Series, k: int) -> np.ndarray:
-    """Tanimoto-weighted average of the ``k`` nearest known structures; the plain average where there is no structure."""
+    """Tanimoto weights of the ``k`` nearest known structures; equal weights where there is no structure."""
     asked_for, fitted = smiles.notna().to_numpy(), np.flatnonzero(known.notna())
     weights = np.full((len(smiles), len(known)), 1.0 / len(known))
     if not asked_for.all():

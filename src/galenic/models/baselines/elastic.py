@@ -90,7 +90,8 @@ class ElasticNet(PerDrug):
 
     Notes
     -----
-    A fixed number of steps is taken for each penalty; coefficients agree with scikit-learn to about 1e-3 of their scale.
+    A fixed number of steps is taken for each penalty; coefficients agree with scikit-learn to about 1e-3 of their
+    scale.
     """
 
     inputs: tuple[str, ...] = ("expression", "tissue")

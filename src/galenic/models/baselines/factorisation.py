@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import numpy as np
 from anndata import AnnData
 
@@ -126,4 +127,3 @@ class Factorisation(PerDrug):
         known, arrays = self.spec_["cells"], self.arrays_
         product = arrays["cell_factors"] @ arrays["drug_factors"].T + arrays["cell_effect"][:, None]
         return known_cells(cells, known, product, 0.0) + arrays["drug_mean"]
-

@@ -1,4 +1,4 @@
-"""An ensemble of regression trees as flat arrays, so that it is saved without pickle and answers without its library."""
+"""Regression trees as flat arrays: saved without pickle, answered without their library."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ def flatten_forest(trees: list[Any]) -> dict[str, np.ndarray]:
     """Arrays of scikit-learn decision trees; the ensemble's answer is their mean."""
     parts = [tree.tree_ for tree in trees]
     offset = np.cumsum([0, *[part.node_count for part in parts]])
-    left = [np.where(part.children_left < 0, -1, part.children_left + start) for part, start in zip(parts, offset, strict=False)]
+    left = [
+        np.where(part.children_left < 0, -1, part.children_left + start)
+        for part, start in zip(parts, offset, strict=False)
+    ]
     right = [
-        np.where(part.children_right < 0, -1, part.children_right + start) for part, start in zip(parts, offset, strict=False)
+        np.where(part.children_right < 0, -1, part.children_right + start)
+        for part, start in zip(parts, offset, strict=False)
     ]
     return {
         "root": offset[:-1].astype(np.int32),

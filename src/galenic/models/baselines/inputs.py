@@ -43,12 +43,16 @@ def learn_inputs(
         values = table.to_numpy(dtype=np.float64)
         measured = ~np.isnan(values).all(axis=1)
         if not measured.any() or values.shape[1] == 0:
-            raise ValueError(f"fitting needs {name} of some cells; none of the {len(values):,} has it. Check the ids of its file.")
+            raise ValueError(
+                f"fitting needs {name} of some cells; none of the {len(values):,} has it. Check the ids of its file."
+            )
         mean, scale = np.nanmean(values[measured], axis=0), np.nanstd(values[measured], axis=0)
         kept = np.sort(np.argsort(-np.nan_to_num(scale), kind="stable")[:n_features])
         kept = kept[np.nan_to_num(scale[kept]) > 1e-12]
         if len(kept) == 0:
-            raise ValueError(f"fitting needs {name} that differs between cells; every feature is constant. Check its file.")
+            raise ValueError(
+                f"fitting needs {name} that differs between cells; every feature is constant. Check its file."
+            )
         features[name] = [str(table.columns[i]) for i in kept]
         arrays[f"mean.{name}"], arrays[f"scale.{name}"] = mean[kept], scale[kept]
     return features, arrays
@@ -59,7 +63,9 @@ def read_inputs(cells: AnnData, features: dict[str, list[str]], arrays: dict[str
     blocks = {}
     for name, wanted in features.items():
         if name == "tissue":
-            tissue = cells.obs["tissue"] if "tissue" in cells.obs else pd.Series(None, index=cells.obs_names, dtype="object")
+            tissue = (
+                cells.obs["tissue"] if "tissue" in cells.obs else pd.Series(None, index=cells.obs_names, dtype="object")
+            )
             known = np.asarray(tissue.astype(str))[:, None] == np.asarray(wanted)
             blocks[name] = known.astype(np.float64)
             continue
@@ -70,5 +76,7 @@ def read_inputs(cells: AnnData, features: dict[str, list[str]], arrays: dict[str
 
 def feature_index(features: dict[str, list[str]], names: Any = None) -> pd.MultiIndex:
     """Modality and feature of each column when the blocks stand side by side."""
-    pairs = [(name, feature) for name, wanted in features.items() if names is None or name in names for feature in wanted]
+    pairs = [
+        (name, feature) for name, wanted in features.items() if names is None or name in names for feature in wanted
+    ]
     return pd.MultiIndex.from_tuples(pairs, names=["modality", "feature"])

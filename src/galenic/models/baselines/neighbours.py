@@ -10,7 +10,7 @@ import pandas as pd
 
 from galenic.data.drugs import fingerprints, tanimoto
 from galenic.data.response import ResponseData
-from galenic.models.baselines.baseline import Learned, N_BITS, locate, neighbour_weights
+from galenic.models.baselines.baseline import N_BITS, Learned, locate, neighbour_weights
 from galenic.models.baselines.means import MeanEffects
 
 NEIGHBOUR_COUNTS = (1, 2, 3, 5, 10, 20)

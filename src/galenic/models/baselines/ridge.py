@@ -13,7 +13,6 @@ from galenic.data.response import ResponseData
 from galenic.models.baselines.baseline import Learned, PerDrug, response_matrix
 from galenic.models.baselines.factorisation import choose, complete, rebuild
 from galenic.models.baselines.inputs import feature_index, learn_inputs, read_inputs
-from galenic.models.fields import param
 
 PENALTIES = np.logspace(-2, 2.5, 19)
 WIDTHS = (0.35, 0.5, 0.7, 1.0, 2.0)
@@ -75,8 +74,8 @@ class KernelRidge(PerDrug):
 
     :math:`\hat y_{cd} = m_d + \sum_i k(c, i)\,\alpha_{id}` with
     :math:`k = \sum_m w_m \exp(-\|x^m_c - x^m_i\|^2 / (2 s^2 h_m))`, :math:`h_m` the median squared distance of the
-    training cells in modality :math:`m` (tissue: 1 for the same tissue, else 0). The width :math:`s`, the weights :math:`w` and
-    each penalty are chosen by exact leave-one-out over the training cells.
+    training cells in modality :math:`m` (tissue: 1 for the same tissue, else 0). The width :math:`s`, the weights
+    :math:`w` and each penalty are chosen by exact leave-one-out over the training cells.
 
     Parameters
     ----------
@@ -170,8 +169,8 @@ class KernelRidge(PerDrug):
     def importance(self, data: ResponseData) -> pd.DataFrame:
         r"""Average slope of each drug's prediction along each standardised feature over the cells of ``data``.
 
-        For the RBF kernel :math:`\frac{1}{n}\sum_c \partial \hat y_{cd} / \partial x_c`; for the linear kernel this is the
-        coefficient. Positive: higher values go with resistance. Tissues are not listed.
+        For the RBF kernel :math:`\frac{1}{n}\sum_c \partial \hat y_{cd} / \partial x_c`; for the linear kernel this
+        is the coefficient. Positive: higher values go with resistance. Tissues are not listed.
 
         Returns
         -------

@@ -21,7 +21,7 @@ from galenic.models.baselines.means import known_cells, mean_effects
 from galenic.models.fields import param
 
 NEIGHBOURS = 10
-OFFSETS = ("drug", "drug and cell", "none")
+OFFSETS: tuple[Literal["drug", "drug and cell", "none"], ...] = ("drug", "drug and cell", "none")
 N_REPEATS, N_CELLS = 3, 60
 
 
@@ -39,8 +39,9 @@ class Trees(Baseline):
     n_drug_components
         Components of the drugs' Morgan fingerprints.
     offset
-        What the trees are grown on: the response less the "drug" mean, less "drug and cell" effects, or the response itself ("none").
-        A new drug takes the mean of the most similar structures. None = chosen on the validation pairs.
+        What the trees are grown on: the response less the "drug" mean, less "drug and cell" effects, or the response
+        itself ("none"). A new drug takes the mean of the most similar structures. None = chosen on the validation
+        pairs.
     seed
         Of the trees and the held-out cells.
     """
@@ -60,18 +61,25 @@ class Trees(Baseline):
         for name, block in read_inputs(data.cells, features, arrays).items():
             if block.shape[1] > self.n_components and name != "tissue":
                 n = min(self.n_components, *block.shape)
-                arrays[f"loading.{name}"] = PCA(n, svd_solver="randomized", random_state=self.seed).fit(block).components_.T
+                arrays[f"loading.{name}"] = (
+                    PCA(n, svd_solver="randomized", random_state=self.seed).fit(block).components_.T
+                )
         arrays["drug_loading"] = _loading(data.drugs, self.n_drug_components)
         spec: dict[str, Any] = {"inputs": features, "cells": list(data.cells.obs_names)}
         if not held.any():
-            held = np.isin(data.cell_rows, np.random.default_rng(self.seed).permutation(data.cells.n_obs)[: data.cells.n_obs // 10 + 1])
+            held = np.isin(
+                data.cell_rows,
+                np.random.default_rng(self.seed).permutation(data.cells.n_obs)[: data.cells.n_obs // 10 + 1],
+            )
         X = self._features(data, spec["inputs"], arrays)
-        offset = self.offset or min(OFFSETS, key=lambda how: self._error(data, X, y, held, how, n_jobs))
+        offset: str = self.offset or min(OFFSETS, key=lambda how: self._error(data, X, y, held, how, n_jobs))
         arrays |= _effects(data, y)
         forest = self._grow(X, y - self._base(data, arrays, spec, data.drugs, offset), n_jobs)
         return {**spec, "offset": offset}, arrays | {f"forest.{name}": array for name, array in forest.items()}
 
-    def _error(self, data: ResponseData, X: np.ndarray, y: np.ndarray, held: np.ndarray, how: str, n_jobs: int) -> float:
+    def _error(
+        self, data: ResponseData, X: np.ndarray, y: np.ndarray, held: np.ndarray, how: str, n_jobs: int
+    ) -> float:
         """Squared error on the held-out pairs when the trees are grown on the others."""
         inner = data.take(~held).trim()
         spec = {"cells": list(inner.cells.obs_names)}
@@ -120,9 +128,9 @@ class Trees(Baseline):
         """Signed permutation importance of each feature for each drug.
 
         Up to 60 cells of ``data`` are predicted for every drug of ``data``; one feature is shuffled over the cells
-        (3 times) and the root mean squared change of the prediction is taken, with the sign of the correlation between the
-        feature and the prediction. Positive: higher values go with resistance. The trees read components, so a feature's
-        change passes through its loadings.
+        (3 times) and the root mean squared change of the prediction is taken, with the sign of the correlation
+        between the feature and the prediction. Positive: higher values go with resistance. The trees read components,
+        so a feature's change passes through its loadings.
 
         Returns
         -------
@@ -171,7 +179,7 @@ def _loading(drugs: pd.DataFrame, n: int) -> np.ndarray:
 
 
 def _components(drugs: pd.DataFrame, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Fingerprint components of the drugs, (n_drugs, n_drug_components); zeros of the fingerprint where there is no structure."""
+    """Fingerprint components of the drugs, (n_drugs, n); as of an empty fingerprint without structure."""
     with warnings.catch_warnings():
         # A drug without structure is told of once, where its mean is borrowed from the others.
         warnings.simplefilter("ignore")

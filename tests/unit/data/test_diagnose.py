@@ -1,0 +1,166 @@
+"""Each planted fault is found and nothing else; sound files are said to be sound."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from galenic.data.diagnose import diagnose
+from galenic.data.read import write
+from galenic.data.simulate import screen
+
+
+def response():
+    cell, drug = np.divmod(np.arange(30), 3)
+    return pd.DataFrame(
+        {"cell": [f"C{i}" for i in cell], "drug": [f"D{i}" for i in drug], "ln_ic50": np.linspace(-3, 5, 30)}
+    )
+
+
+def expression():
+    values = np.random.default_rng(0).uniform(0, 12, size=(6, 9)).round(3)
+    names = ["TP53", "EGFR", "KRAS", "BRAF", "MYC", "PTEN", "RB1", "ATM", "ALK"]
+    return pd.DataFrame(values, index=[f"ACH-{i:06d}" for i in range(6)], columns=names)
+
+
+def found(path, severity=None):
+    report = diagnose(path)
+    assert list(report.columns) == ["finding", "severity", "detail", "remedy"]
+    assert set(report["severity"]) <= {"ok", "note", "warning", "error"}
+    bad = (
+        report[report["severity"].isin(["warning", "error"])]
+        if severity is None
+        else report[report["severity"] == severity]
+    )
+    assert (bad["remedy"] != "").all() or severity == "note"
+    return dict(zip(bad["finding"], bad["detail"], strict=True))
+
+
+def save(frame, tmp_path, **options):
+    path = tmp_path / "file.csv"
+    frame.to_csv(path, **options)
+    return path
+
+
+def test_a_sound_response_table(tmp_path):
+    report = diagnose(save(response(), tmp_path, index=False))
+    assert report["finding"].tolist() == ["response table", "unit", "size"]
+    assert report["severity"].tolist() == ["ok", "ok", "note"]
+    assert report["detail"][2] == "30 rows: 10 cells x 3 drugs, 100% filled"
+
+
+@pytest.mark.parametrize(
+    ("fault", "finding", "detail"),
+    [
+        (lambda t: t.assign(ln_ic50=np.exp(t["ln_ic50"]) * 100), "unit", "no negative value"),
+        (lambda t: pd.concat([t, t.head(2)]), "repeated pairs", "4 rows repeat 2 pairs (first: 'C0 + D0'"),
+        (lambda t: t.assign(ln_ic50=["high", *t["ln_ic50"][1:]]), "text in the response", "1 rows of 'ln_ic50'"),
+        (
+            lambda t: t.assign(ln_ic50=[None, np.inf, *t["ln_ic50"][2:]]),
+            "missing responses",
+            "1 responses are missing, 1",
+        ),
+        (lambda t: t.assign(cell=[None, *t["cell"][1:]]), "cell ids", "1 rows have none"),
+        (lambda t: t.rename(columns={"ln_ic50": "log_ic50"}), "unit", "base of its log"),
+        (lambda t: t.rename(columns={"ln_ic50": "ic50"}), "unit", "above zero"),
+        (lambda t: t.assign(smiles=["C1CC", *["CCO"] * 29]), "unparsable", "1 drugs"),
+    ],
+)
+def test_each_fault_of_a_response_table_is_found_alone(tmp_path, fault, finding, detail):
+    report = found(save(fault(response()), tmp_path, index=False))
+    assert list(report) == [finding]
+    assert detail in report[finding]
+
+
+def test_a_sound_matrix_in_both_orientations(tmp_path):
+    for frame, place in ((expression(), "columns"), (expression().T.rename_axis("gene"), "rows")):
+        report = diagnose(save(frame, tmp_path))
+        assert report["finding"].tolist() == ["expression", "scale", "gene names"]
+        assert set(report["severity"]) == {"ok"}
+        assert f"6 cells x 9 features (features in {place})" in report["detail"][0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "finding", "detail"),
+    [
+        (lambda t: (2**t).round(), "counts", "log expression is expected"),
+        (lambda t: 2**t, "unlogged expression", "log expression is expected"),
+        (lambda t: t.set_axis([f"ENSG{i:011d}.3" for i in range(9)], axis=1), "gene names", "ensembl ids"),
+        (lambda t: t.set_axis([str(i + 100) for i in range(9)], axis=1), "gene names", "entrez ids"),
+        (
+            lambda t: t.set_axis(["Trp53", "Egfr", "Kras", "Braf", "Myc", "Pten", "Rbl", "Atm", "Alk"], axis=1),
+            "mouse genes",
+            "'Trp53'",
+        ),
+        (lambda t: t.rename(columns={"ALK": "1-Mar"}), "gene names as dates", "'1-Mar'"),
+        (lambda t: t.where(t > 1), "missing values", "of the values"),
+        (lambda t: t.where(t > 1, np.inf), "infinite values", "values"),
+        (lambda t: t.set_axis(["ACH-000001"] * 2 + list(t.index[2:]), axis=0), "repeated cells", "1 rows"),
+    ],
+)
+def test_each_fault_of_a_matrix_is_found_alone(tmp_path, fault, finding, detail):
+    report = found(save(fault(expression()), tmp_path))
+    assert list(report) == [finding]
+    assert detail in report[finding]
+
+
+def test_notes_on_a_matrix(tmp_path):
+    notes = found(save(expression().assign(MYC=1.0, **{"EGFR (1956)": 2.5}), tmp_path), "note")
+    assert notes["constant features"].startswith("2 features (first: 'MYC', 'EGFR (1956)')")
+    assert "1 genes stand more than once (first: 'EGFR')" in notes["repeated genes"]
+
+
+def test_binary_events_and_h5ad(tmp_path):
+    events = (expression() > 6).astype(int)
+    assert diagnose(save(events, tmp_path))["finding"].tolist() == ["binary events"]
+    AnnData(expression().astype(np.float32)).write_h5ad(tmp_path / "cells.h5ad")
+    assert diagnose(tmp_path / "cells.h5ad")["finding"].tolist() == ["expression", "scale", "gene names"]
+
+
+def test_tables_of_drugs_and_cells(tmp_path):
+    drugs = pd.DataFrame({"drug": ["a", "b", "b", "c"], "smiles": ["CCO", "C1CC", "CCN", None]})
+    assert set(found(save(drugs, tmp_path, index=False))) == {"repeated drugs", "unparsable", "no structure"}
+    assert set(found(save(drugs.assign(target="x")[["drug", "target"]].drop(2), tmp_path, index=False))) == {
+        "no structures"
+    }
+    cells = pd.DataFrame({"cosmic_id": [1, 2], "tissue": ["lung", "skin"]})
+    assert diagnose(save(cells, tmp_path, index=False))["severity"].tolist() == ["ok"]
+
+
+def test_folders(tmp_path):
+    data, _ = screen(20, 4, 40)
+    folder = write(data, tmp_path / "data")
+    assert diagnose(folder)["detail"].tolist() == [repr(data)]
+    (folder / "pairs.parquet").unlink()
+    assert diagnose(folder)["severity"].tolist() == ["error"]
+    assert diagnose(tmp_path)["severity"].tolist() == ["error"]
+    save(response(), tmp_path, index=False)
+    assert "response: 'file.csv'" in diagnose(tmp_path)["detail"][0]
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (gzip.compress(response().to_csv().encode() * 20)[:-30], "cut off"),
+        ("cell,drug,ln_ic50\nZürich,x,1\n".encode("latin-1"), "UTF-8"),
+        (b"", "empty"),
+        (b"<html></html>", "web page"),
+        (b"cell,drug,ln_ic50\nA,b\n", "cut off, or a value"),
+    ],
+)
+def test_damage_is_an_error_with_a_remedy(tmp_path, content, detail):
+    (tmp_path / "bad.csv").write_bytes(content)
+    report = diagnose(tmp_path / "bad.csv")
+    assert report["severity"].tolist() == ["error"]
+    assert detail in report["detail"][0] + report["remedy"][0]
+    assert report["remedy"][0]
+    assert diagnose(tmp_path / "none.csv")["severity"].tolist() == ["error"]
+
+
+def test_an_unknown_table_says_what_is_missing(tmp_path):
+    report = found(save(response().rename(columns={"drug": "agent"}), tmp_path, index=False))
+    assert list(report) == ["no table of responses, drugs or cells, and no matrix"]
