@@ -84,7 +84,9 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
     run.write("biomarkers", table)
     if out:
         table.to_csv(Path(out), index=False)
-    best = table[table["rank"] == 1].sort_values("q_value", kind="stable").head(10)
+    best = (
+        table[table["rank"] == 1].sort_values(["q_value", "stability"], ascending=[True, False], kind="stable").head(10)
+    )
     for row in best.itertuples():
         typer.echo(
             f"{row.name}: {row.gene} (weight {row.weight:+.3f}, stability {row.stability:.2f}, q {row.q_value:.3f})"

@@ -102,7 +102,7 @@ def read_all(flags: DataFlags) -> ResponseData:
         return read.read_folder(flags.data)
     if not flags.response:
         raise ValueError(
-            "measured responses are expected: --data FOLDER, or --response TABLE with --expression MATRIX; neither came. "
+            "measured responses are expected: --data FOLDER, or --response TABLE with --expression MATRIX. "
             "'galenic data simulate screen --out screen/' makes a folder to try."
         )
     columns = {"cell": flags.cell_column, "drug": flags.drug_column, "response": flags.response_column}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,11 +18,18 @@ from galenic.data.genes import clean_names, kind_of_names, look_like_mouse
 from galenic.data.read.cells import LARGEST_LOG
 from galenic.data.read.columns import CELL, DRUG, SMILES, STUDY, TISSUE, as_ids, find
 from galenic.data.read.folder import MANIFEST, read_folder
+from galenic.data.read.gdsc import events
 from galenic.data.read.layout import Layout, files_by_layout, layout
 from galenic.data.read.matrices import RawMatrix, default_entries, features_in_rows, id_column, read_raw
 from galenic.data.read.response import response_column
 from galenic.data.read.tables import table
 
+RECORDS = {"run.json": ("run folder", "verb"), "model.json": ("model folder", "class")}
+"""Files that tell a folder which galenic wrote, what it is, and the entry that says of what."""
+FEWEST_CELLS = 5
+"""Five folds, the usual split, need a cell each."""
+CELLS_FOR_Z = 10
+"""Below this the means of scaled genes say nothing."""
 Severity = Literal["ok", "note", "warning", "error"]
 Finding = tuple[str, Severity, str, str]
 COLUMNS = ("finding", "severity", "detail", "remedy")
@@ -78,12 +86,25 @@ def _folder(path: Path) -> list[Finding]:
         except (ValueError, OSError) as error:
             return [("folder of ResponseData", "error", str(error), "Write it again.")]
         return [("folder of ResponseData", "ok", repr(data), "")]
+    for file, (name, entry) in RECORDS.items():
+        if (path / file).is_file():
+            return [_record(path / file, name, entry)]
     kinds: tuple[Layout, ...] = ("response", "drugs", "cells", "expression", "events", "long events", "CTRP curves")
     found = {kind: paths for kind, paths in files_by_layout(path, kinds).items() if paths}
     if not found:
         return [("folder", "error", "no file in it is a table of the field", "Name a file, or unpack the download.")]
     text = "; ".join(f"{kind}: {first([file.name for file in paths], 5)}" for kind, paths in found.items())
     return [("folder of tables", "ok", text, "")]
+
+
+def _record(path: Path, name: str, entry: str) -> Finding:
+    """What the record of a folder says, which galenic wrote."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return (name, "ok", f"{entry}: {record[entry]}; written by galenic {record.get('galenic', 'unknown')}", "")
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        detail = f"{path.name} should be JSON with the entry {entry!r}; it cannot be read ({error!r})"
+        return (name, "error", detail, "Copy the folder again, or repeat the command that wrote it.")
 
 
 def _response(path: Path) -> list[Finding]:
@@ -114,7 +135,7 @@ def _response(path: Path) -> list[Finding]:
     found.append(
         ("size", "note", f"{len(frame):,} rows: {n_cells:,} cells x {n_drugs:,} drugs, {filled:.0%} filled", "")
     )
-    return [*found, *_smiles(frame.drop_duplicates(drugs[0]))]
+    return [*found, *_few(n_cells), *_smiles(frame.drop_duplicates(drugs[0]))]
 
 
 def _missing_ids(frame: pd.DataFrame, column: str, what: str) -> list[Finding]:
@@ -189,8 +210,13 @@ def _cells(path: Path) -> list[Finding]:
 
 
 def _events_in_rows(path: Path) -> list[Finding]:
-    frame = table(path)
-    return [("table of events", "ok", f"{len(frame):,} rows, one an event", "Read it with galenic.data.read.gdsc.")]
+    found: list[Finding] = [("table of events", "ok", f"{len(table(path)):,} rows, one an event", "")]
+    try:
+        matrix = events(path)
+    except ValueError as error:
+        return [*found, ("events", "error", *_parted(error))]
+    detail = f"{len(matrix):,} cells x {matrix.shape[1]:,} features; read it with galenic.data.read.events"
+    return [*found, ("size", "note", detail, ""), *_few(len(matrix))]
 
 
 def _matrix(path: Path) -> list[Finding]:
@@ -211,7 +237,7 @@ def _matrix(path: Path) -> list[Finding]:
     if twice.any():
         detail = f"{int(twice.sum()):,} rows repeat an id of {key!r}"
         found.append(("repeated cells", "warning", detail, "Choose one row for each, or read with repeats='mean'."))
-    return [*found, *_numbers(raw), *([] if binary else [*_scale(known), *_genes(raw.columns)])]
+    return [*found, *_numbers(raw), *([] if binary else [*_scale(raw.X, known), *_genes(raw.columns)]), *_few(len(raw.X))]
 
 
 def _numbers(raw: RawMatrix) -> list[Finding]:
@@ -234,17 +260,36 @@ def _numbers(raw: RawMatrix) -> list[Finding]:
     return found
 
 
-def _scale(known: np.ndarray) -> list[Finding]:
+def _scale(X: np.ndarray, known: np.ndarray) -> list[Finding]:
     if not known.size:
         return [("no numbers", "error", "every value is missing", "Export it again.")]
     low, high = float(known.min()), float(known.max())
     span = f"{low:,.4g} to {high:,.4g}"
+    if low < 0 and _is_scaled(X):
+        remedy = "New cells must be scaled by the same means; give log expression where you have it."
+        return [("scale", "note", f"z-scores of each gene, {span}", remedy)]
     if high <= LARGEST_LOG:
-        return [("scale", "ok", f"log scale or z-scores, {span}", "")]
+        return [("scale", "ok", f"log scale, {span}", "")]
     counts = low >= 0 and bool((known[:100_000] == np.round(known[:100_000])).all())
     name = "counts" if counts else "unlogged expression"
     remedy = "Normalise to counts per million and take log2(x + 1)." if counts else "Take log2(x + 1)."
     return [(name, "warning", f"log expression is expected; values are {span}", remedy)]
+
+
+def _is_scaled(X: np.ndarray) -> bool:
+    """Has the typical gene mean 0 and standard deviation 1 over the cells?"""
+    varying = np.fmax.reduce(X, axis=0) > np.fmin.reduce(X, axis=0)
+    if len(X) < CELLS_FOR_Z or not varying.any() or np.isinf(X).any():
+        return False
+    means, spreads = np.nanmean(X[:, varying], axis=0), np.nanstd(X[:, varying], axis=0)
+    return bool(np.median(np.abs(means)) < 0.2 and abs(np.median(spreads) - 1) < 0.2)
+
+
+def _few(n_cells: int) -> list[Finding]:
+    if n_cells >= FEWEST_CELLS:
+        return []
+    detail = f"{n_cells:,} cells; fitting and scoring by cell need at least {FEWEST_CELLS}"
+    return [("few cells", "note", detail, "Enough to predict for, not to fit on.")]
 
 
 def _genes(columns: list[str]) -> list[Finding]:

@@ -252,11 +252,11 @@ def _set_columns(atom: Chem.Atom) -> list[int]:
 
 def _main_part(molecule: Chem.Mol) -> Chem.Mol:
     """The neutral form of the largest organic fragment; the molecule itself if there is no carbon in it."""
-    if any(atom.GetSymbol() == "C" for atom in molecule.GetAtoms()):
-        fragment = rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose(molecule)
-        molecule = rdMolStandardize.Uncharger().uncharge(fragment)
-    # Read back from text: neutralising can leave an atom order whose SMILES is not yet the canonical one.
-    return Chem.MolFromSmiles(Chem.MolToSmiles(molecule))
+    if not any(atom.GetSymbol() == "C" for atom in molecule.GetAtoms()):
+        return molecule
+    fragment = rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose(molecule)
+    # Neutralising an aromatic anion (cyclopentadienyl) leaves no valid molecule; it keeps its charge.
+    return Chem.MolFromSmiles(Chem.MolToSmiles(rdMolStandardize.Uncharger().uncharge(fragment))) or fragment
 
 
 def _is_missing(text: object) -> bool:

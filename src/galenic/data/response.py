@@ -165,12 +165,14 @@ class ResponseData:
                 f"no modality {modality!r}; these data have {first(['expression', *self.cells.obsm], 8)}. "
                 "Read it with modalities={name: file}."
             )
-        return ~np.asarray(pd.isna(self.cells.obsm[modality])).all(axis=1)
+        return np.asarray(~pd.isna(self.cells.obsm[modality]).to_numpy().all(axis=1))
 
     def complete(self, *modalities: str) -> Self:
         """Only the pairs of cells in which every one of ``modalities`` was measured; unused cells and drugs leave."""
         keep = np.logical_and.reduce([self.measured(name) for name in modalities] or [np.ones(self.cells.n_obs, bool)])
-        return self.take(keep[self.cell_rows]).trim()
+        kept = self.take(keep[self.cell_rows]).trim()
+        lost = self.cells.obs_names[~keep]
+        return kept._noted("complete cells", kept.cells.n_obs, lost, f"measured: {', '.join(modalities)}")
 
     def trim(self) -> Self:
         """The same pairs without the cells and drugs that no pair names."""
@@ -189,7 +191,14 @@ class ResponseData:
         order = pd.to_numeric(known.index, errors="coerce")
         known = known.assign(_order=order).sort_values("_order", kind="stable", na_position="first")
         kept = known.groupby("structure", sort=False).tail(1).index
-        return self.take(self.pairs["drug"].isin(kept).to_numpy()).trim()
+        chosen = self.take(self.pairs["drug"].isin(kept).to_numpy()).trim()
+        lost = self.drugs.index[~self.drugs.index.isin(kept)]
+        why = "an earlier screen of a compound that has a later one, or no structure"
+        return chosen._noted("one screen of each compound", len(chosen.drugs), lost, why)
+
+    def _noted(self, step: str, kept: int, lost: pd.Index, why: str) -> Self:
+        row = {"step": step, "kept": kept, "dropped": len(lost), "why": why, "examples": first(lost)}
+        return replace(self, coverage=pd.concat([self.coverage, pd.DataFrame([row])], ignore_index=True))
 
     def grid(self) -> Self:
         """Every cell with every drug, without responses: what there is to predict."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.checks import first
+from galenic.data.checks import first, require_known
 from galenic.data.drugs import standardise
 from galenic.data.expression import dense
 from galenic.data.response import ResponseData
@@ -163,6 +163,11 @@ def patients(
     labels : DataFrame
         Columns ``cell`` (the patient), ``drug, cohort, label``; label 1 = responder.
 
+    Raises
+    ------
+    ValueError
+        If a drug is not one of the screen, or ``n`` is below four patients a drug.
+
     Examples
     --------
     >>> people, labels = patients(*screen(50, 8, 100), n=40)
@@ -172,6 +177,11 @@ def patients(
     rng = np.random.default_rng(seed)
     if drugs is None:
         drugs = data.drugs.groupby("moa", sort=False).head(1).index[:4].tolist()
+    require_known(pd.Series(drugs), data.drugs.index, "drug of the patients", "the screen")
+    if n < 4 * len(drugs):
+        raise ValueError(
+            f"each drug should have 4 patients; received {n} for {len(drugs)} drugs. Simulate more patients."
+        )
     X = dense(data.cells.X)[data.measured("expression")]
     mean, scale = X.mean(axis=0), X.std(axis=0)
     # Random sums of centred cells have the covariance of the cells, so pathways stay pathways in new people.
@@ -210,7 +220,7 @@ def _cells(rng: np.random.Generator, n_cells: int, n_genes: int, n_families: int
     X = np.maximum(rng.uniform(4, 9, size=n_genes) + rng.uniform(0.5, 1.2, size=n_genes) * X, 0)
 
     names = pd.Index([f"C{i:04d}" for i in range(1, n_cells + 1)])
-    cells = AnnData(pd.DataFrame(X.astype(np.float32), index=names, columns=genes))
+    cells = AnnData(X.astype(np.float32), obs=pd.DataFrame(index=names), var=pd.DataFrame(index=genes))
     cells.obs["tissue"] = np.array(TISSUES)[tissue]
     cells.obs["name"] = [f"CELL-{i}" for i in range(1, n_cells + 1)]
     mutation_names = [f"{gene}_mut" for gene in rng.permutation(genes)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -16,7 +18,7 @@ from galenic.evaluate.checks import first
 from galenic.evaluate.metrics import auroc
 from galenic.evaluate.statistics import bootstrap_interval
 
-Matrix = np.ndarray | pd.DataFrame
+Matrix: TypeAlias = np.ndarray | pd.DataFrame
 
 
 def domain_shift(

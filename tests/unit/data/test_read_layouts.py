@@ -118,6 +118,16 @@ def test_events_are_the_same_in_every_layout(tmp_path, shape):
         np.testing.assert_array_equal(found, wide.T)
 
 
+def test_what_is_named_comes_before_what_is_found(gdsc_folder):
+    arrays = pd.DataFrame({"KRAS": [1.0, 2.0]}, index=["683665", "683667"])
+    events_ = pd.DataFrame({"KRAS_mut": [1, 0]}, index=["683665", "683667"])
+    cells = pd.DataFrame({"COSMIC_ID": COSMIC, "tissue": "blood"})
+    drugs = pd.DataFrame({"DRUG_ID": [1003, 1004, 1005], "smiles": "CCO"})
+    data = gdsc(gdsc_folder, expression=arrays, mutation=events_, methylation=events_, cells=cells, drugs=drugs)
+    assert repr(data) == "ResponseData(6 pairs: 2 cells x 3 drugs, ln_ic50; expression 1, mutation 1, methylation 1)"
+    assert data.cells.obs["tissue"].tolist() == ["blood", "blood"]
+
+
 def test_events_are_zero_or_one():
     with pytest.raises(ValueError, match=r"1 values are neither \(first: '2.0'\)"):
         events(pd.DataFrame({"cell": ["A", "B"], "TP53_mut": [0, 2]}))

@@ -133,7 +133,7 @@ def test_a_table_of_cells_joins_files_with_different_ids():
 
 
 def test_genes_in_rows_are_found_by_the_ids_of_the_response():
-    response, expression, mutation, drugs, cells = screen()
+    response, expression, _, drugs, _ = screen()
     names = dict(zip(CELLS, NAMES, strict=True))
     response["COSMIC_ID"] = response["COSMIC_ID"].astype(str).map(names)
     response = response.rename(columns={"COSMIC_ID": "cell"})
@@ -181,6 +181,17 @@ def test_units_are_converted_and_chosen():
     np.testing.assert_allclose(nanomolar.response, [np.log(1e-3), 1 + np.log(1e-3)])
     with pytest.raises(ValueError, match="unit='viability' should be the unit of a response column"):
         response_data(response, unit="viability")
+
+
+def test_a_column_without_unit_needs_one():
+    response = pd.DataFrame({"cell": ["A", "B"], "drug": "x", "response": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=r"whose name says its unit.*--unit"):
+        response_data(response)
+    assert response_data(response, unit="ln_ic50").response.tolist() == [1, 2]
+    logs = response.rename(columns={"response": "LOG_IC50"})
+    np.testing.assert_allclose(response_data(logs, unit="log10_ic50").response, np.log([10, 100]))
+    with pytest.raises(ValueError, match="none of 2 are"):
+        response_data(response.assign(drug=None), unit="ln_ic50")
 
 
 def test_an_unlogged_response_is_refused_and_the_remedy_works():

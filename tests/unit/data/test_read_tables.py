@@ -179,6 +179,23 @@ def test_text_among_the_numbers_is_named(tmp_path, place):
         matrix(table(path) if place == "frame" else path)
 
 
+def test_a_decimal_comma_is_read_in_semicolon_files(tmp_path):
+    expected = expression()
+    expected.to_csv(tmp_path / "european.csv", sep=";", decimal=",")
+    pd.testing.assert_frame_equal(matrix(tmp_path / "european.csv"), expected, rtol=1e-6)
+    (tmp_path / "text.csv").write_text("cell;TP53;EGFR\nA;1,5;high\n")
+    with pytest.raises(ValueError, match=r"'EGFR'.*'high'"):
+        matrix(tmp_path / "text.csv")
+
+
+def test_symbols_of_an_h5ad_with_ensembl_ids_are_used(tmp_path):
+    adata = anndata.AnnData(np.ones((2, 3), dtype=np.float32))
+    adata.var_names = ["ENSG00000141510", "ENSG00000146648", "ENSG00000999999"]
+    adata.var["gene_symbols"] = pd.Series(["TP53", "EGFR", np.nan], index=adata.var_names, dtype="object")
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    assert matrix(tmp_path / "cells.h5ad").columns.tolist() == ["TP53", "EGFR", "ENSG00000999999"]
+
+
 def test_missing_values_become_nan(tmp_path):
     (tmp_path / "missing.csv").write_text("cell,TP53,EGFR\nA,NA,\nB,nan,1\n")
     np.testing.assert_array_equal(matrix(tmp_path / "missing.csv"), [[np.nan, np.nan], [np.nan, 1]])

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from galenic.data.checks import first
 from galenic.data.genes import standardise_genes
 from galenic.data.read.columns import CELL, CELL_NAME, TISSUE, as_ids, find
 from galenic.data.read.coverage import Step, step
@@ -26,6 +27,7 @@ from galenic.data.read.matrices import (
     read_raw,
     to_anndata,
 )
+from galenic.data.read.tables import without_marks
 
 LARGEST_LOG = 30.0
 """Of log expression; counts and TPM reach thousands."""
@@ -96,7 +98,7 @@ def read_cells(
         adata.obsm[name] = found.reindex(cells)
     source = sources.get("expression")
     if isinstance(source, AnnData):
-        _carry_obsm(source, labels["expression"], known, key, adata)
+        _carry(source, labels["expression"], known, key, adata)
     return ids[key], adata
 
 
@@ -144,7 +146,8 @@ def _matched(
     frame, merged = merge_rows(raw.X[there], ids[there].to_numpy(), repeats, f"the {name} matrix")
     frame.columns = pd.Index(raw.columns)
     absent = cells[~cells.isin(frame.index)]
-    why = f"cells joined by {link.left} = {link.right}; {int((~there).sum()):,} rows of the matrix have no response"
+    right = link.right or "row names"
+    why = f"cells joined by {link.left} = {right}; {int((~there).sum()):,} rows of the matrix have no response"
     steps.append(step(name, len(frame), len(absent), why + (f"; {merged:,} repeats merged" if merged else ""), absent))
     return frame
 
@@ -185,30 +188,43 @@ def _annotation(
     first_rows = ids.notna() & ~ids.duplicated()
     found = source[first_rows].set_axis(pd.Index(ids[first_rows].to_numpy()), axis=0)
     obs = found.reindex(cells)
-    for role, aliases in (("tissue", TISSUE), ("name", CELL_NAME)):
-        named = find(source.columns, aliases)
-        if named and role not in obs:
-            obs[role] = obs[named[0]]
     if info is not None:
         absent = cells[~cells.isin(found.index)]
         why = "every cell is in it" if absent.empty else "cells that it does not have stay without annotation"
+        twice = ids[ids.duplicated() & ids.notna()].unique()
+        if len(twice):
+            why += f"; {len(twice):,} stand more than once, the first row of each counts (first: {first(twice)})"
         steps.append(step("table of cells", len(cells) - len(absent), len(absent), why, absent))
+    return _named(obs)
+
+
+def _named(obs: pd.DataFrame) -> pd.DataFrame:
+    """Annotation as numbers or text, with ``tissue`` and ``name`` under these names."""
+    for role, aliases in (("tissue", TISSUE), ("name", CELL_NAME)):
+        named = find(obs.columns, aliases)
+        if named and role not in obs:
+            obs = obs.assign(**{role: obs[named[0]]})
     # A slash in a column's name cannot be written to h5ad.
-    obs.columns = pd.Index([re.sub(r"\s+", " ", str(name)).replace("/", "-") for name in obs.columns])
+    obs = obs.set_axis([re.sub(r"\s+", " ", str(name)).replace("/", "-") for name in obs.columns], axis=1)
     return obs.apply(lambda column: column if pd.api.types.is_numeric_dtype(column) else _text(column))
 
 
 def _text(column: pd.Series) -> pd.Series:
-    return column.map(lambda value: np.nan if pd.isna(value) else str(value)).astype("object")
+    values = [np.nan if pd.isna(value) else str(value) for value in without_marks(column)]
+    return pd.Series(values, index=column.index)
 
 
-def _carry_obsm(source: AnnData, labels: pd.DataFrame, known: pd.DataFrame, key: str, adata: AnnData) -> None:
-    """Other matrices of the AnnData of expression go with its cells."""
+def _carry(source: AnnData, labels: pd.DataFrame, known: pd.DataFrame, key: str, adata: AnnData) -> None:
+    """Annotation and other matrices of the AnnData of expression go with its cells."""
     link = best_link(known, labels)
     ids = labels[link.right].map(translation(known, link.left, key))
     rows = pd.Series(np.arange(len(ids)), index=pd.Index(ids))
     where = rows[rows.index.notna() & ~rows.index.duplicated()].reindex(adata.obs_names)
     measured, positions = where.notna().to_numpy(), where.dropna().to_numpy(dtype=np.int64)
+    obs = source.obs.iloc[positions].set_axis(adata.obs_names[measured], axis=0).reindex(adata.obs_names)
+    for name, column in _named(obs).items():
+        if name not in adata.obs:
+            adata.obs[name] = column
     for name, found in source.obsm.items():
         if name in adata.obsm:
             continue

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.checks import require_columns
+from galenic.data.checks import first, require_columns
 from galenic.data.genes import standardise_genes
 from galenic.data.read.columns import CELL, as_ids, find
+from galenic.data.read.coverage import Step, coverage_table, step
 from galenic.data.read.matrices import Source, default_entries, merge_rows, read_raw, to_anndata
 from galenic.data.read.response import TableSource, as_table, response_data
 from galenic.data.response import ResponseData
@@ -76,7 +78,7 @@ def prism(
     repeats
         Drugs that were screened again with the same cells: their mean, or each, told apart by ``study`` (the screen).
     passed_only
-        Leave out curves whose cell line failed STR profiling.
+        Leave out curves whose cell line failed STR profiling; the coverage says how many.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def prism(
     Raises
     ------
     ValueError
-        If a column is missing, or as for :func:`galenic.data.read.response_data`.
+        If a column is missing, every curve failed, or as for :func:`galenic.data.read.response_data`.
 
     References
     ----------
@@ -103,11 +105,20 @@ def prism(
         raise ValueError(f"repeats should be 'keep' or 'mean'; received {repeats!r}. Choose one.")
     frame = as_table(path)
     require_columns(frame, ["broad_id", "depmap_id", "ic50" if unit != "auc" else "auc"], "the PRISM table")
+    steps: list[Step] = []
     if passed_only and "passed_str_profiling" in frame:
-        frame = frame[frame["passed_str_profiling"].astype(str).str.lower() == "true"]
+        passed = frame["passed_str_profiling"].astype(str).str.lower().isin(["true", "1", "1.0"])
+        failed = frame.loc[~passed, "depmap_id"].dropna().astype(str).unique()
+        if not passed.any():
+            raise ValueError(
+                f"some curves should have passed STR profiling; none of {len(frame):,} did (first cells: {first(failed)}). "
+                "Read them with passed_only=False."
+            )
+        steps.append(step("STR profiling", passed.sum(), (~passed).sum(), "the cell line did not pass it", failed))
+        frame = frame[passed]
     if "smiles" in frame:
         frame = frame.assign(smiles=frame["smiles"].str.split(",").str[0].str.strip())
-    return response_data(
+    data = response_data(
         frame,
         expression=expression,
         modalities=modalities,
@@ -117,3 +128,4 @@ def prism(
         repeats="mean",
         missing="drop",
     )
+    return replace(data, coverage=pd.concat([coverage_table(steps), data.coverage], ignore_index=True)) if steps else data

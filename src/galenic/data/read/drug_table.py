@@ -9,6 +9,7 @@ from galenic.data.checks import first
 from galenic.data.read.columns import DRUG, DRUG_NAME, MOA, SMILES, TARGETS, find
 from galenic.data.read.coverage import Step, step
 from galenic.data.read.join import best_link, id_columns
+from galenic.data.read.tables import without_marks
 
 ROLES = {"smiles": SMILES, "name": DRUG_NAME, "targets": TARGETS, "moa": MOA}
 
@@ -65,7 +66,9 @@ def read_drugs(
         used = {link.right} | {found for aliases in ROLES.values() for found in find(info.columns, aliases)[:1]}
         others = [str(column) for column in info if column not in used and column not in ROLES]
     named = {role: find(source.columns, aliases) for role, aliases in ROLES.items()}
-    drugs = pd.DataFrame({role: source[found[0]] for role, found in named.items() if found}, index=source.index)
+    known = {role: source[found[0]] for role, found in named.items() if found}
+    known = {role: column if role == "name" else without_marks(column) for role, column in known.items()}
+    drugs = pd.DataFrame(known, index=source.index)
     if "smiles" not in drugs:
         drugs.insert(0, "smiles", pd.Series(np.nan, index=drugs.index, dtype="object"))
     drugs = drugs.join(source[others])[(source_ids.notna() & ~source_ids.duplicated()).to_numpy()]

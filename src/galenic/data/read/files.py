@@ -116,6 +116,11 @@ def text_layout(path: str | Path) -> TextLayout:
         raise ValueError(
             f"{path.name} should be a table; it is a Git LFS pointer of a few lines. Run 'git lfs pull' for the data."
         )
+    if start.startswith(b"#") and not any(mark in start for mark in DELIMITERS.encode()):
+        raise ValueError(
+            f"{path.name} should start with a header; it starts with a comment, {start[:40].decode(errors='replace')!r}. "
+            "Remove the lines above the column names."
+        )
     inside = _magic(b"".join(lines[:2]))
     if inside != "text" or b"\x00" in lines[0]:
         inside = inside if inside != "text" else "binary data"

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,19 +95,33 @@ def read_folder(folder: str | Path) -> ResponseData:
             f"a folder of ResponseData holds {', '.join(FILES)}; {folder} lacks {first(missing, 5)}. "
             "Check the path, or write it again with galenic.data.read.write."
         )
-    manifest = json.loads((folder / MANIFEST).read_text())
+    with _damage_explained(folder):
+        manifest = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     if manifest.get("format") != FORMAT:
         raise ValueError(
             f"{folder} should be of format {FORMAT}; it is of format {manifest.get('format')}. "
             "Read it with the version of galenic that wrote it, or a later one."
         )
-    return ResponseData(
-        pairs=pd.read_parquet(folder / "pairs.parquet"),
-        cells=_read_cells(folder / "cells.h5ad", manifest),
-        drugs=_read_csv(folder / "drugs.csv", manifest["drugs"]).set_index(UNNAMED).rename_axis(None),
-        unit=manifest["unit"],
-        coverage=_read_coverage(folder / "coverage.csv"),
-    )
+    with _damage_explained(folder):
+        parts = {
+            "pairs": pd.read_parquet(folder / "pairs.parquet"),
+            "cells": _read_cells(folder / "cells.h5ad", manifest),
+            "drugs": _read_csv(folder / "drugs.csv", manifest["drugs"]).set_index(UNNAMED).rename_axis(None),
+            "unit": manifest["unit"],
+            "coverage": _read_coverage(folder / "coverage.csv"),
+        }
+    return ResponseData(**parts)
+
+
+@contextmanager
+def _damage_explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{folder} should hold whole files as galenic.data.read.write left them; one cannot be read ({error!r:.200}). "
+            "It was cut off or edited: write or copy it again."
+        ) from error
 
 
 def _write_files(data: ResponseData, folder: Path) -> None:
@@ -137,7 +153,12 @@ def _write_files(data: ResponseData, folder: Path) -> None:
 def _writable(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """A copy without columns that hold nothing (h5ad cannot tell their type), and what each column was."""
     kinds = {str(column): _kind(table[column]) for column in table}
-    return table[[column for column, kind in kinds.items() if kind != "empty"]].copy(), kinds
+    kept = {column: table[column] for column, kind in kinds.items() if kind != "empty"}
+    for column, kind in kinds.items():
+        if kind == "text":
+            values = [np.nan if pd.isna(value) else str(value) for value in table[column]]
+            kept[column] = pd.Series(values, index=table.index, dtype="object")
+    return pd.DataFrame(kept, index=table.index), kinds
 
 
 def _kind(column: pd.Series) -> str:
@@ -147,12 +168,14 @@ def _kind(column: pd.Series) -> str:
 
 
 def _restored(table: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
-    columns = {
-        name: pd.Series(np.nan, index=table.index, dtype="object")
-        if kind == "empty"
-        else table[name].astype("object" if kind == "text" else table[name].dtype)
-        for name, kind in kinds.items()
-    }
+    # By way of lists, so that text has the type that this version of pandas gives to text.
+    table = table.set_axis(pd.Index(table.index.tolist()), axis=0)
+    columns = {}
+    for name, kind in kinds.items():
+        if kind == "text":
+            columns[name] = pd.Series(table[name].tolist(), index=table.index)
+        else:
+            columns[name] = table[name] if kind == "as is" else pd.Series(np.nan, table.index, dtype="object")
     return pd.DataFrame(columns, index=table.index)
 
 

@@ -112,7 +112,7 @@ def events(source: Source) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If a value is neither 0 nor 1.
+        If a value is neither 0 nor 1, or a column is missing.
 
     Examples
     --------
@@ -151,7 +151,14 @@ def _long(source: Source) -> pd.DataFrame | None:
                 f"{first(frame.columns, 8)}. Rename one."
             )
         cell, feature, value = ids[0], by_name["geneticfeature"], by_name["ismutated"]
-    rows = pd.DataFrame({"cell": as_ids(frame[cell]), "feature": frame[feature].astype(str), "value": frame[value]})
+    numbers = pd.to_numeric(frame[value], errors="coerce")
+    text = frame[value][numbers.isna() & frame[value].notna()]
+    if len(text):
+        raise ValueError(
+            f"column {value!r} of a table of events should hold 0 and 1; {len(text):,} rows hold text "
+            f"(first: {first(text)}). Write 1 where the event is there and 0 where it is not."
+        )
+    rows = pd.DataFrame({"cell": as_ids(frame[cell]), "feature": frame[feature].astype(str), "value": numbers})
     # The largest, because one line may list the same event from two sources.
     found = rows.pivot_table("value", index="cell", columns="feature", aggfunc="max")
     return found.astype(np.float32).rename_axis(index=None)

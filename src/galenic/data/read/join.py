@@ -70,4 +70,4 @@ def translation(table: pd.DataFrame, source: str, target: str) -> pd.Series:
 
 
 def _shown(table: pd.DataFrame) -> str:
-    return "; ".join(f"{name} = {first(table[name].dropna().unique(), 2)}" for name in list(table)[:3])
+    return "; ".join(f"{name or 'row names'} = {first(table[name].dropna().unique(), 2)}" for name in list(table)[:3])

@@ -215,6 +215,13 @@ def merge_rows(values: np.ndarray, ids: np.ndarray, repeats: str, name: str) -> 
     """A frame with each id once, and how many rows were merged into others."""
     if repeats not in ("refuse", "mean"):
         raise ValueError(f"repeats should be 'refuse' or 'mean'; received {repeats!r}. Choose one.")
+    infinite = np.isinf(values)
+    if infinite.any():
+        rows = np.flatnonzero(infinite.any(axis=1))
+        raise ValueError(
+            f"every value of {name} should be finite or missing; {int(infinite.sum()):,} in {len(rows):,} rows are "
+            f"infinite (first: {first(ids[rows])}). A log of zero gives this: take log2(x + 1), or leave them empty."
+        )
     frame = pd.DataFrame(values, index=pd.Index(ids.astype(str)), copy=False)
     repeated = frame.index.duplicated(keep=False)
     if not repeated.any():
@@ -280,15 +287,17 @@ def _from_text(path: str | Path, layout: TextLayout) -> RawMatrix:
     """Parse block by block into float32, so that memory is the matrix plus one block."""
     name = Path(path).name
     peeked = [row for row in layout.rows if len(row) == len(layout.names)]
+    decimal = "," if layout.delimiter == ";" and any("," in value for row in peeked for value in row[1:]) else "."
     text = {
         i: column
         for i, column in enumerate(layout.names)
-        if i and any(not _is_number(row[i]) and row[i].strip() not in MISSING for row in peeked)
+        if i and any(not _is_number(row[i], decimal) and row[i].strip() not in MISSING for row in peeked)
     }
     is_label = _label_columns(layout.names, text)
     wrong = [i for i in text if not is_label[i]]
     if wrong:
-        example = next(row[wrong[0]] for row in peeked if not _is_number(row[wrong[0]]))
+        values = [row[wrong[0]] for row in peeked]
+        example = next(value for value in values if not _is_number(value, decimal) and value.strip() not in MISSING)
         raise ValueError(_text_column(name, [layout.names[i] for i in wrong], repr(example)))
     places = [str(i) for i in range(len(layout.names))]
     kinds = {place: pa.string() if label else pa.float32() for place, label in zip(places, is_label, strict=True)}
@@ -299,7 +308,9 @@ def _from_text(path: str | Path, layout: TextLayout) -> RawMatrix:
             stream,
             read_options=csv.ReadOptions(column_names=places, skip_rows=1, block_size=block_size(layout)),
             parse_options=csv.ParseOptions(delimiter=layout.delimiter),
-            convert_options=csv.ConvertOptions(column_types=kinds, null_values=MISSING, strings_can_be_null=True),
+            convert_options=csv.ConvertOptions(
+                column_types=kinds, null_values=MISSING, strings_can_be_null=False, decimal_point=decimal
+            ),
         )
         for batch in reader:
             labels.append(batch.select([place for place, label in zip(places, is_label, strict=True) if label]))
@@ -319,9 +330,9 @@ def _dense_batch(batch: pa.RecordBatch) -> np.ndarray:
     return batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: str, decimal: str) -> bool:
     try:
-        float(text)
+        float(text.replace(decimal, "."))
     except ValueError:
         return False
     return True

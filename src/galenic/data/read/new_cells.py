@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
+from galenic.data.checks import require_unique
 from galenic.data.drugs import require_parsable, standardise
 from galenic.data.read.columns import DRUG, find
 from galenic.data.read.drug_table import read_drugs
@@ -16,7 +17,7 @@ from galenic.data.read.folder import read_folder
 from galenic.data.read.join import id_columns
 from galenic.data.read.matrices import Source, matrix
 from galenic.data.read.response import TableSource, as_table, response_data
-from galenic.data.response import ResponseData
+from galenic.data.response import ResponseData, empty_coverage
 
 
 def cells_to_predict(
@@ -63,20 +64,26 @@ def cells_to_predict(
         data = read_folder(source)
     else:
         data = _from_matrix(source, modalities, cells)
-    return replace(data, pairs=data.pairs.iloc[:0], drugs=_drugs(drugs) if drugs is not None else known).grid()
+    asked, coverage = (known, empty_coverage()) if drugs is None else _drugs(drugs)
+    coverage = pd.concat([table for table in (data.coverage, coverage) if len(table)] or [coverage], ignore_index=True)
+    return replace(data, pairs=data.pairs.iloc[:0], drugs=asked, coverage=coverage).grid()
 
 
 def _from_matrix(source: Source, modalities: Mapping[str, Source] | None, cells: TableSource | None) -> ResponseData:
     ids = source.obs_names if isinstance(source, AnnData) else matrix(source).index
     pairs = pd.DataFrame({"cell": ids.astype(str), "drug": "any"})
-    return response_data(
+    data = response_data(
         pairs, expression=source, modalities=modalities, cells=cells, columns={"response": None}, unit="ln_ic50"
     )
+    about_the_placeholder = data.coverage["step"].isin(["drug table", "pairs", "no structure"])
+    return replace(data, coverage=data.coverage[~about_the_placeholder].reset_index(drop=True))
 
 
-def _drugs(source: TableSource) -> pd.DataFrame:
+def _drugs(source: TableSource) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = as_table(source)
     key = str([*find(table.columns, DRUG), table.columns[0]][0])
-    _, drugs = read_drugs(id_columns(table, [key]), table, None, chosen=None, steps=[])
+    ids = id_columns(table, [key])
+    require_unique(pd.Index(ids[key].dropna()), "drug ids")
+    _, drugs = read_drugs(ids, table, None, chosen=None, steps=[])
     require_parsable(drugs["smiles"].dropna())
-    return standardise(drugs)[0]
+    return standardise(drugs)

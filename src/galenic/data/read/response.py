@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from galenic.data.read.matrices import Source
 from galenic.data.read.tables import table, with_index_as_column
 from galenic.data.response import PAIR_KEYS, ResponseData
 
-TableSource = str | Path | pd.DataFrame
+TableSource: TypeAlias = str | Path | pd.DataFrame
 ROLES = ("cell", "drug", "response", "study", "replicate")
 Repeats = Literal["refuse", "mean"]
 Missing = Literal["refuse", "drop"]
@@ -111,11 +111,15 @@ def response_data(
     """
     steps: list[Step] = []
     frame = as_table(response)
+    if frame.empty:
+        raise ValueError("the response table should hold measurements, one a row; it has no rows. Export it again.")
     choice = dict(columns or {})
     require_choice(choice, ROLES, frame.columns)
     cell_ids = _ids_of(frame, "cell", CELL, choice)
     drug_ids = _ids_of(frame, "drug", DRUG, choice)
     values, out_unit = _response_values(frame, choice, unit, missing, steps)
+    if expression is not None and "expression" in (modalities or {}):
+        raise ValueError("expression should be given once; it is in modalities= as well. Remove it there.")
     sources = {**({} if expression is None else {"expression": expression}), **(modalities or {})}
     info = None if cells is None else as_table(cells)
     cell, adata = read_cells(cell_ids, frame, sources, info, symbols=symbols, repeats=repeats, steps=steps)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,8 +39,8 @@ def table(path: str | Path, *, sheet: str | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns of whole numbers, of numbers, or of text (missing where empty or NA). A column of digits in which some
-        start with 0 is text.
+        Columns of whole numbers, of numbers (missing where empty, NA, NaN or the like), or of text (missing where
+        empty: a drug or a gene may be called NA). A column of digits in which some start with 0 is text.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def _from_text(path: str | Path, layout: TextLayout) -> pd.DataFrame:
     columns = [str(i) for i in range(len(layout.names))]
     # Read as text: the parser would otherwise guess each column's type from its first block and fail further down.
     convert = csv.ConvertOptions(
-        column_types={column: pa.string() for column in columns}, null_values=MISSING, strings_can_be_null=True
+        column_types={column: pa.string() for column in columns}, null_values=[""], strings_can_be_null=True
     )
     with parse_errors_explained(path, layout), open_bytes(path) as stream:
         arrow = csv.read_csv(
@@ -154,12 +155,16 @@ def _from_text(path: str | Path, layout: TextLayout) -> pd.DataFrame:
 
 
 def _typed(column: pa.ChunkedArray, *, decimal_comma: bool) -> pa.ChunkedArray:
+    nothing = pa.scalar(None, pa.string())
     trimmed = pc.utf8_trim_whitespace(column)
+    trimmed = pc.if_else(pc.equal(trimmed, ""), nothing, trimmed)
     if pc.any(pc.match_substring_regex(trimmed, r"^0\d")).as_py():
         return trimmed
-    attempts = [(trimmed, pa.int64()), (trimmed, pa.float64())]
+    # "NA" is a missing number, but in a column of text it may be the name of a drug or a gene.
+    numbers = pc.if_else(pc.is_in(trimmed, pa.array(MISSING)), nothing, trimmed)
+    attempts = [(numbers, pa.int64()), (numbers, pa.float64())]
     if decimal_comma:
-        attempts.append((pc.replace_substring(trimmed, ",", "."), pa.float64()))
+        attempts.append((pc.replace_substring(numbers, ",", "."), pa.float64()))
     for text, kind in attempts:
         try:
             return pc.cast(text, kind)
@@ -172,7 +177,9 @@ def _from_spreadsheet(path: Path, sheet: str | None) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="openpyxl")  # about fonts and styles, which are not read
-            frame = pd.read_excel(path, sheet_name=0 if sheet is None else sheet, na_values=MISSING)
+            frame = pd.read_excel(
+                path, sheet_name=0 if sheet is None else sheet, dtype="object", keep_default_na=False, na_values=[""]
+            )
     except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(
             f"{path.name} should be a whole xlsx file; it cannot be read ({error}). Save it again."
@@ -184,4 +191,22 @@ def _from_spreadsheet(path: Path, sheet: str | None) -> pd.DataFrame:
             names = book.sheet_names
         raise ValueError(f"{path.name} should have a sheet {sheet!r}; it has {first(names, 8)}. Name one.") from error
     frame.columns = pd.Index(["" if str(name).startswith("Unnamed: ") else str(name).strip() for name in frame.columns])
-    return frame.dropna(how="all", ignore_index=True)
+    return frame.dropna(how="all", ignore_index=True).apply(_numbers_where_possible)
+
+
+def without_marks(column: pd.Series) -> pd.Series:
+    """``column`` with NaN where text such as "NA" says that nothing is known; not for ids, which may be called so."""
+    values = [np.nan if pd.isna(value) or (isinstance(value, str) and value in MISSING) else value for value in column]
+    return pd.Series(values, index=column.index, dtype="object")
+
+
+def _numbers_where_possible(column: pd.Series) -> pd.Series:
+    known = without_marks(column)
+    if any(isinstance(value, str) and re.match(r"\s*0\d", value) for value in known):
+        return column
+    if not all(isinstance(value, str | int | float) for value in known):
+        return column
+    try:
+        return pd.to_numeric(known)
+    except ValueError:
+        return column

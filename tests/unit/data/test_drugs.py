@@ -1,0 +1,193 @@
+"""Drugs: one form for every spelling, features that follow the atoms, similarity as RDKit has it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from rdkit import Chem, DataStructs
+
+from galenic.data.drugs import ELEMENTS, fingerprints, graphs, require_parsable, standardise, tanimoto
+
+IMATINIB = "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
+ERLOTINIB = "COCCOc1cc2ncnc(Nc3cccc(C#C)c3)c2cc1OCCOC"
+DRUGS = [IMATINIB, ERLOTINIB, "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "CCO", "F/C=C/F"]
+
+
+def table(*smiles: str | None) -> pd.DataFrame:
+    return pd.DataFrame({"smiles": list(smiles)}, index=[f"d{i}" for i in range(len(smiles))])
+
+
+def spellings(smiles: str, rng: np.random.Generator, n: int = 5) -> list[str]:
+    molecule = Chem.MolFromSmiles(smiles)
+    orders = [rng.permutation(molecule.GetNumAtoms()).tolist() for _ in range(n)]
+    return [Chem.MolToSmiles(Chem.RenumberAtoms(molecule, order), canonical=False) for order in orders]
+
+
+@pytest.mark.parametrize("smiles", DRUGS)
+def test_every_spelling_of_a_molecule_becomes_one(smiles: str, rng: np.random.Generator) -> None:
+    standard, _ = standardise(table(smiles, *spellings(smiles, rng)))
+    assert standard["smiles"].nunique() == standard["structure"].nunique() == 1
+
+
+def test_standard_form_is_its_own_standard_form() -> None:
+    once, _ = standardise(
+        table(*DRUGS, "CC(=O)[O-].[Na+]", "C[N+](C)(C)CC(=O)[O-]", "N.N.[Cl-].[Cl-].[Pt+2]", "c1cc[cH-]c1.[Na+]")
+    )
+    twice, _ = standardise(once)
+    pd.testing.assert_frame_equal(once, twice)
+
+
+def test_salts_and_charges_leave_no_trace() -> None:
+    standard, coverage = standardise(table("CN(C)CCO", "C[NH+](C)CCO.[Cl-]", "Cl.CN(C)CCO"))
+    assert len(set(standard["structure"])) == len(set(standard["smiles"])) == 1
+    row = coverage.set_index("step").loc["salts stripped"]
+    assert row["why"].startswith("2 ")
+    assert row["examples"] == "'d1', 'd2'"
+    assert row["dropped"] == 0
+
+
+def test_stereoisomers_keep_their_smiles_and_share_a_structure() -> None:
+    standard, coverage = standardise(table("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"))
+    assert len(set(standard["smiles"])) == 2
+    assert len(set(standard["structure"])) == 1
+    assert coverage["step"].tolist() == ["shared structure"]
+
+
+def test_a_complex_without_carbon_is_not_cut_to_ammonia() -> None:
+    standard, coverage = standardise(table("N.N.[Cl-].[Cl-].[Pt+2]"))
+    assert "Pt" in standard.loc["d0", "smiles"]
+    assert coverage["step"].tolist() == ["no organic fragment"]
+
+
+def test_a_charge_that_cannot_be_taken_away_stays() -> None:
+    standard, _ = standardise(table("C1=CC=C[CH-]1.[Na+]"))
+    assert standard.loc["d0", "smiles"] == "c1cc[cH-]c1"
+    assert standard["structure"].notna().all()
+
+
+def test_what_cannot_be_read_is_missing_and_reported(capfd: pytest.CaptureFixture[str]) -> None:
+    given = table("CCO", "not a molecule", None, np.nan, "  ", "[Li+]").assign(name="x")
+    before = given.copy()
+    standard, coverage = standardise(given)
+    pd.testing.assert_frame_equal(given, before)
+    assert standard["structure"].isna().tolist() == standard["smiles"].isna().tolist()
+    assert standard["smiles"].isna().tolist() == [False, True, True, True, True, False]
+    assert standard["name"].eq("x").all()
+    report = coverage.set_index("step")
+    assert report.loc["unparsable", ["kept", "dropped", "examples"]].tolist() == [2, 1, "'d1'"]
+    assert report.loc["no structure", ["kept", "dropped"]].tolist() == [2, 3]
+    assert report.loc["single atoms", "examples"] == "'d5'"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ids_become_text_and_must_be_unique() -> None:
+    standard, coverage = standardise(pd.DataFrame({"smiles": ["CCO", "CCN"]}, index=[1, 29]))
+    assert standard.index.tolist() == ["1", "29"]
+    assert coverage.empty
+    with pytest.raises(ValueError, match="drug ids must be unique"):
+        standardise(pd.DataFrame({"smiles": ["CCO", "CCN"]}, index=["a", "a"]))
+    with pytest.raises(ValueError, match="smiles"):
+        standardise(pd.DataFrame({"SMILES": ["CCO"]}, index=["a"]))
+
+
+@pytest.mark.parametrize("read", [require_parsable, graphs, fingerprints])
+def test_a_structure_that_does_not_parse_is_refused(read, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=r"2 of 3 are not \(first: 'C\(', 'xx'\)"):
+        read(["CCO", "C(", "xx"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_missing_structures_are_refused_or_give_zero_rows() -> None:
+    with pytest.raises(ValueError, match="1 of 2"):
+        graphs(["CCO", None])
+    with pytest.warns(UserWarning, match=r"1 of 2 drugs have no structure \(first rows: '1'\)"):
+        bits = fingerprints(["CCO", None])
+    assert bits[0].any()
+    assert not bits[1].any()
+
+
+def test_fingerprints_follow_the_molecule_not_its_spelling(rng: np.random.Generator) -> None:
+    bits = fingerprints([IMATINIB, *spellings(IMATINIB, rng)], radius=3, n_bits=512)
+    assert bits.shape == (6, 512)
+    assert bits.dtype == np.uint8
+    assert (bits == bits[0]).all()
+    assert set(np.unique(bits)) == {0, 1}
+
+
+def test_tanimoto_equals_rdkit() -> None:
+    bits = np.vstack([fingerprints(DRUGS), np.zeros((1, 2048), dtype=np.uint8)])
+    vectors = [DataStructs.CreateFromBitString("".join(map(str, row))) for row in bits]
+    expected = [DataStructs.BulkTanimotoSimilarity(vector, vectors[:5]) for vector in vectors]
+    np.testing.assert_allclose(tanimoto(bits, bits[:5]), expected, atol=1e-12)
+    assert tanimoto(bits[6:], bits[6:]) == 0
+
+
+def published_features(atom: Chem.Atom) -> np.ndarray:
+    """The atom features as the published code writes them down."""
+
+    def one_of(value: object, known: list) -> list[bool]:
+        return [(value if value in known else known[-1]) == option for option in known]
+
+    features = np.array(
+        one_of(atom.GetSymbol(), list(ELEMENTS))
+        + one_of(atom.GetDegree(), list(range(11)))
+        + one_of(atom.GetTotalNumHs(), list(range(11)))
+        + one_of(atom.GetValence(Chem.ValenceType.IMPLICIT), list(range(11)))
+        + [atom.GetIsAromatic()]
+    )
+    return features / features.sum()
+
+
+@pytest.mark.parametrize("smiles", [*DRUGS, "c1cc[nH]c1", "[Na+].[Cl-]", "[He]", "C[Se]C", "[UH12]", "O=S(=O)(O)O"])
+def test_atom_features_are_the_published_ones(smiles: str) -> None:
+    molecule = Chem.MolFromSmiles(smiles)
+    expected = np.array([published_features(atom) for atom in molecule.GetAtoms()])
+    graph = graphs([smiles])
+    assert graph.atoms.shape == (1, molecule.GetNumAtoms(), 78)
+    assert graph.atoms.dtype == np.float32
+    np.testing.assert_allclose(graph.atoms[0], expected, rtol=1e-6)
+
+
+def test_graphs_are_padded_symmetric_and_without_loops() -> None:
+    graph = graphs([*DRUGS, "[Li+]"])
+    n_atoms = [Chem.MolFromSmiles(smiles).GetNumAtoms() for smiles in DRUGS] + [1]
+    n_bonds = [Chem.MolFromSmiles(smiles).GetNumBonds() for smiles in DRUGS] + [0]
+    assert len(graph) == 7
+    assert graph.mask.sum(axis=1).tolist() == n_atoms
+    assert graph.bonds.sum(axis=(1, 2)).tolist() == [2 * n for n in n_bonds]
+    np.testing.assert_array_equal(graph.bonds, graph.bonds.transpose(0, 2, 1))
+    assert not np.diagonal(graph.bonds, axis1=1, axis2=2).any()
+    assert not graph.atoms[~graph.mask].any()
+    assert not (graph.bonds & ~graph.mask[:, :, None]).any()
+    np.testing.assert_allclose(graph.atoms.sum(axis=2), graph.mask, rtol=1e-6)
+
+
+def test_no_drugs_give_empty_arrays() -> None:
+    assert graphs([]).atoms.shape == (0, 0, 78)
+    assert fingerprints([]).shape == (0, 2048)
+
+
+@pytest.mark.parametrize("smiles", DRUGS)
+def test_renumbering_atoms_permutes_rows_and_nothing_else(smiles: str, rng: np.random.Generator) -> None:
+    molecule = Chem.MolFromSmiles(smiles)
+    order = rng.permutation(molecule.GetNumAtoms())
+    written = Chem.MolToSmiles(Chem.RenumberAtoms(molecule, order.tolist()), canonical=False)
+    one, other = graphs([smiles]), graphs([written])
+    # Where each atom of the new spelling stands in the old one, told by matching the whole molecules.
+    match = list(Chem.MolFromSmiles(smiles).GetSubstructMatch(Chem.MolFromSmiles(written)))
+    np.testing.assert_array_equal(one.atoms[0][match], other.atoms[0])
+    np.testing.assert_array_equal(one.bonds[0][np.ix_(match, match)], other.bonds[0])
+
+
+@pytest.mark.real
+def test_the_drugs_of_gdsc(shared) -> None:
+    drugs = pd.read_csv(shared / "gdsc" / "drugs.csv.gz").set_index("drug_id")
+    standard, coverage = standardise(drugs)
+    assert standard["structure"].nunique() == 237
+    report = coverage.set_index("step")
+    assert report.loc["no structure", "dropped"] == 12
+    assert report.loc["shared structure", "why"].startswith("32 ")
+    assert "unparsable" not in report.index
+    heavy = graphs(standard["smiles"].dropna().tolist()).mask.sum(axis=1)
+    np.testing.assert_array_equal(heavy, drugs["n_heavy_atoms"].dropna().astype(int))
