@@ -58,9 +58,8 @@ def vectorised_over_drugs(data: galenic.ResponseData) -> None:
                 Reference(alpha=penalty, kernel="precomputed").fit(K, column)
 
     fast, slow = seconds(ours), seconds(loop, 1) * Y.shape[1] / 8
-    print(
-        f"kernel ridge, {Y.shape[1]} drugs x 19 penalties: all at once {fast:.2f} s, one by one {slow:.0f} s: {slow / fast:.0f} times"
-    )
+    what = f"kernel ridge, {Y.shape[1]} drugs x 19 penalties"
+    print(f"{what}: all at once {fast:.2f} s, one by one {slow:.0f} s: {slow / fast:.0f} times")
 
 
 def vectorised_factors(data: galenic.ResponseData) -> None:
@@ -97,9 +96,8 @@ def vectorised_scores(data: galenic.ResponseData) -> None:
                 np.corrcoef(group["response"], group["prediction"])
 
     fast, slow = seconds(ours), seconds(loop)
-    print(
-        f"Pearson within drugs and cells: at once {fast * 1e3:.0f} ms, a loop {slow * 1e3:.0f} ms: {slow / fast:.0f} times"
-    )
+    times = f"at once {fast * 1e3:.0f} ms, a loop {slow * 1e3:.0f} ms: {slow / fast:.0f} times"
+    print(f"Pearson within drugs and cells: {times}")
 
 
 def all_floors(data: galenic.ResponseData) -> None:
@@ -126,11 +124,12 @@ def full_size_files() -> None:
         rows["LN_IC50"] = np.round(rng.normal(3, 2, len(rows)), 5)
         rows.to_csv(folder / "response.csv", index=False)
         for name, call in {
-            "17,737 genes x 1,000 lines (tsv)": "read.gdsc_expression",
-            "500,000 responses (csv)": "read.table",
+            "17,737 genes x 1,000 lines (tsv)": "gdsc_expression",
+            "500,000 responses (csv)": "table",
         }.items():
             file = folder / ("rma.tsv" if "genes" in name else "response.csv")
-            code = f"from galenic.data import read; from galenic.data.read.gdsc import gdsc_expression; read.gdsc_expression = gdsc_expression; {call}({str(file)!r})"
+            place = "galenic.data.read" + (".gdsc" if call == "gdsc_expression" else "")
+            code = f"from {place} import {call}; {call}({str(file)!r})"
             began = time.perf_counter()
             subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
             spent, size = time.perf_counter() - began, file.stat().st_size / 1e6

@@ -30,6 +30,10 @@ FEWEST_CELLS = 5
 """Five folds, the usual split, need a cell each."""
 CELLS_FOR_Z = 10
 """Below this the means of scaled genes say nothing."""
+FARTHEST_MEAN = 0.25
+"""In standard deviations, of the typical gene of a centred matrix; of log expression it is above 1."""
+LARGEST_RATIO = 1.5
+"""Between the upper and lower quartile of the genes' spreads in z-scores; of log expression it is about 2."""
 Severity = Literal["ok", "note", "warning", "error"]
 Finding = tuple[str, Severity, str, str]
 COLUMNS = ("finding", "severity", "detail", "remedy")
@@ -62,7 +66,7 @@ def diagnose(path: str | Path) -> pd.DataFrame:
     ...     path = Path(folder, "a.csv")
     ...     _ = path.write_text("cell,drug,ln_ic50" + chr(10) + "A549,erlotinib,2000")
     ...     diagnose(path)[["finding", "severity"]].values.tolist()
-    [['response table', 'ok'], ['unit', 'error'], ['size', 'note']]
+    [['response table', 'ok'], ['unit', 'error'], ['size', 'note'], ['few cells', 'note']]
     """
     path = Path(path)
     if path.is_dir():
@@ -237,7 +241,12 @@ def _matrix(path: Path) -> list[Finding]:
     if twice.any():
         detail = f"{int(twice.sum()):,} rows repeat an id of {key!r}"
         found.append(("repeated cells", "warning", detail, "Choose one row for each, or read with repeats='mean'."))
-    return [*found, *_numbers(raw), *([] if binary else [*_scale(raw.X, known), *_genes(raw.columns)]), *_few(len(raw.X))]
+    return [
+        *found,
+        *_numbers(raw),
+        *([] if binary else [*_scale(raw.X, known), *_genes(raw.columns)]),
+        *_few(len(raw.X)),
+    ]
 
 
 def _numbers(raw: RawMatrix) -> list[Finding]:
@@ -265,9 +274,10 @@ def _scale(X: np.ndarray, known: np.ndarray) -> list[Finding]:
         return [("no numbers", "error", "every value is missing", "Export it again.")]
     low, high = float(known.min()), float(known.max())
     span = f"{low:,.4g} to {high:,.4g}"
-    if low < 0 and _is_scaled(X):
-        remedy = "New cells must be scaled by the same means; give log expression where you have it."
-        return [("scale", "note", f"z-scores of each gene, {span}", remedy)]
+    relative = _relative_scale(X) if low < 0 else ""
+    if relative:
+        remedy = "New cells must be brought to the same scale; give log expression where you have it."
+        return [("scale", "note", f"{relative}, {span}", remedy)]
     if high <= LARGEST_LOG:
         return [("scale", "ok", f"log scale, {span}", "")]
     counts = low >= 0 and bool((known[:100_000] == np.round(known[:100_000])).all())
@@ -276,13 +286,17 @@ def _scale(X: np.ndarray, known: np.ndarray) -> list[Finding]:
     return [(name, "warning", f"log expression is expected; values are {span}", remedy)]
 
 
-def _is_scaled(X: np.ndarray) -> bool:
-    """Has the typical gene mean 0 and standard deviation 1 over the cells?"""
+def _relative_scale(X: np.ndarray) -> str:
+    """Whether genes were centred, and scaled too, over the cells; ``""`` if neither."""
     varying = np.fmax.reduce(X, axis=0) > np.fmin.reduce(X, axis=0)
     if len(X) < CELLS_FOR_Z or not varying.any() or np.isinf(X).any():
-        return False
+        return ""
     means, spreads = np.nanmean(X[:, varying], axis=0), np.nanstd(X[:, varying], axis=0)
-    return bool(np.median(np.abs(means)) < 0.2 and abs(np.median(spreads) - 1) < 0.2)
+    if np.median(np.abs(means) / spreads) > FARTHEST_MEAN:
+        return ""
+    # Not "a spread of 1": published z-scores were scaled over other cells, but all genes by the same.
+    narrow, wide = np.quantile(spreads, [0.25, 0.75])
+    return "z-scores of each gene" if wide < LARGEST_RATIO * narrow else "centred on each gene"
 
 
 def _few(n_cells: int) -> list[Finding]:

@@ -111,8 +111,8 @@ def prism(
         failed = frame.loc[~passed, "depmap_id"].dropna().astype(str).unique()
         if not passed.any():
             raise ValueError(
-                f"some curves should have passed STR profiling; none of {len(frame):,} did (first cells: {first(failed)}). "
-                "Read them with passed_only=False."
+                f"some curves should have passed STR profiling; none of {len(frame):,} did "
+                f"(first cells: {first(failed)}). Read them with passed_only=False."
             )
         steps.append(step("STR profiling", passed.sum(), (~passed).sum(), "the cell line did not pass it", failed))
         frame = frame[passed]
@@ -128,4 +128,6 @@ def prism(
         repeats="mean",
         missing="drop",
     )
-    return replace(data, coverage=pd.concat([coverage_table(steps), data.coverage], ignore_index=True)) if steps else data
+    if not steps:
+        return data
+    return replace(data, coverage=pd.concat([coverage_table(steps), data.coverage], ignore_index=True))

@@ -117,8 +117,9 @@ def text_layout(path: str | Path) -> TextLayout:
             f"{path.name} should be a table; it is a Git LFS pointer of a few lines. Run 'git lfs pull' for the data."
         )
     if start.startswith(b"#") and not any(mark in start for mark in DELIMITERS.encode()):
+        comment = lines[0][:40].decode(errors="replace").strip()
         raise ValueError(
-            f"{path.name} should start with a header; it starts with a comment, {start[:40].decode(errors='replace')!r}. "
+            f"{path.name} should start with a header; it starts with a comment, {comment!r}. "
             "Remove the lines above the column names."
         )
     inside = _magic(b"".join(lines[:2]))

@@ -119,8 +119,8 @@ def _damage_explained(folder: Path) -> Iterator[None]:
         yield
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{folder} should hold whole files as galenic.data.read.write left them; one cannot be read ({error!r:.200}). "
-            "It was cut off or edited: write or copy it again."
+            f"{folder} should hold whole files, as galenic.data.read.write leaves them; one cannot be read "
+            f"({type(error).__name__}: {str(error)[:120]}). It was cut off or edited: write or copy it again."
         ) from error
 
 
