@@ -9,8 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from galenic.models import MODELS
-
-__version__ = "0.1.0"
+from galenic.version import __version__
 
 _MODULES = {
     "drugs": "galenic.data.drugs",

@@ -56,7 +56,7 @@ app = typer.Typer(
 def _galenic(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
     """Predict, explain and search drug response from gene expression, with every score beside its floor."""
     if version:
-        from galenic import __version__
+        from galenic.version import __version__
 
         typer.echo(f"galenic {__version__}")
         raise typer.Exit

@@ -37,9 +37,8 @@ def combine(studies: Mapping[str, ResponseData]) -> ResponseData:
     Examples
     --------
     >>> from galenic.data.simulate import screen
-    >>> a, b = screen(n_cells=20, n_drugs=5, n_genes=40, seed=0)[0], screen(n_cells=20, n_drugs=5, n_genes=40,
-    seed=0)[0]
-    >>> combine({"first": a, "second": b}).pairs["study"].unique().tolist()
+    >>> data, _ = screen(n_cells=20, n_drugs=5, n_genes=40, seed=0)
+    >>> combine({"first": data, "second": data}).pairs["study"].unique().tolist()
     ['first', 'second']
     """
     if len(studies) < 2:

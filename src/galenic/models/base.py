@@ -14,9 +14,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from galenic import __version__
 from galenic.models import find
 from galenic.models.fields import check, short_repr, to_dict, with_params
+from galenic.version import __version__
 
 FORMAT = 1
 """Number of the folder layout written by this version; later versions read every earlier number."""

@@ -15,9 +15,9 @@ from typing import Any, Self
 
 import pandas as pd
 
-from galenic import __version__
 from galenic.report.provenance import files_of, fingerprint, now, peak_memory, plain, versions
 from galenic.report.tables import file_of, read_table, require_table, write_table
+from galenic.version import __version__
 
 FORMAT = 1
 RECORD = "run.json"

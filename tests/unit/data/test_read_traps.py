@@ -139,3 +139,16 @@ def test_dates_and_mixed_annotation_can_be_written(tmp_path):
     assert back["mixed"].tolist() == ["1", "b"]
     assert back["when"].iloc[0].startswith("2020-01-02")
     assert pd.isna(back["when"].iloc[1])
+
+
+def test_numbers_left_over_from_filtering_are_not_taken_for_ids() -> None:
+    """A filtered frame keeps its old row numbers; the genes are named in its first column."""
+    arrays = pd.DataFrame({"GENE_SYMBOLS": ["TP53", "", "EGFR"], "DATA.1": [1.0, 2.0, 3.0], "DATA.2": [4.0, 5.0, 6.0]})
+    found = matrix(arrays[arrays["GENE_SYMBOLS"] != ""], features="rows")
+    assert found.columns.tolist() == ["TP53", "EGFR"]
+
+
+def test_json_is_not_taken_for_a_matrix(tmp_path):
+    (tmp_path / "meta.json").write_text('{"a": 1, "b": 2, "c": 3}')
+    with pytest.raises(ValueError, match=r"meta\.json is JSON"):
+        table(tmp_path / "meta.json")

@@ -28,8 +28,16 @@ MAGIC = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
+    (b"{", "JSON"),
+    (b"[", "JSON"),
 )
 OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+REMEDIES = {
+    "xls": "Save it as .xlsx or CSV",
+    "zstd": "Unpack it first",
+    "UTF-16": "Save it as UTF-8",
+    "JSON": "Save it as CSV",
+}
 DELIMITERS = "\t,;|"
 PEEKED_LINES = 20
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile)
@@ -58,8 +66,8 @@ def kind_of_file(path: str | Path) -> str:
     path = require_file(path, "a table")
     with path.open("rb") as stream:
         kind = _magic(stream.read(8))
-    if kind in ("xls", "zstd", "UTF-16"):
-        remedy = {"xls": "Save it as .xlsx or CSV", "zstd": "Unpack it first", "UTF-16": "Save it as UTF-8"}[kind]
+    if kind in REMEDIES:
+        remedy = REMEDIES[kind]
         raise ValueError(f"a table should be CSV, TSV, Parquet, xlsx or h5ad; {path.name} is {kind}. {remedy}.")
     if kind == "zip":
         with _damage_explained(path), zipfile.ZipFile(path) as archive:

@@ -129,8 +129,10 @@ def from_parquet(path: str | Path) -> pd.DataFrame:
 
 def with_index_as_column(frame: pd.DataFrame) -> pd.DataFrame:
     """``frame`` with its index as first column, unless the index only counts the rows."""
-    if isinstance(frame.index, pd.RangeIndex):
-        return frame
+    counts = frame.index.name is None and pd.api.types.is_integer_dtype(frame.index)
+    if isinstance(frame.index, pd.RangeIndex) or (counts and not pd.api.types.is_numeric_dtype(frame.dtypes.iloc[0])):
+        # Numbers left over from filtering or sorting the rows of a table that starts with its own ids.
+        return frame.reset_index(drop=True)
     name = str(frame.index.name or "")
     return frame.drop(columns=name, errors="ignore").rename_axis(index=name).reset_index(names=name)
 
