@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 import re
 import shlex
 import subprocess
@@ -53,7 +54,7 @@ def test_commands_of_the_readme_are_understood(tmp_path: Path) -> None:
     assert len(lines) >= 5
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
-        verb = [word for word in words[:2] if not word.startswith("-") and "/" not in word and "." not in word]
+        verb = itertools.takewhile(lambda word: word.replace("-", "a").isalpha() and not word.startswith("-"), words)
         shown = subprocess.run(
             [Path(sys.executable).with_name("galenic"), *verb, "--help"],
             capture_output=True,
