@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from galenic.data.response import ResponseData
 from galenic.evaluate.response import overview
 from galenic.evaluate.response import response as score_groups
-from galenic.evaluate.splits import Fold, holdout, require_disjoint, split, split_from
+from galenic.evaluate.splits import Fold, holdout, leaks, require_disjoint, split, split_from
 from galenic.evaluate.statistics import compare
 from galenic.models.base import Model
 from galenic.models.fields import with_params
@@ -134,7 +134,23 @@ def benchmark(
     questions = [by] if isinstance(by, str) else list(by)
     jobs = [job for question in questions for job in _jobs(task, everyone, question, n_folds, seeds)]
     answers, notes = _run(task, jobs, n_jobs, Path(parts) if parts else None, progress)
-    return _collect(task, jobs, answers, notes, tuple(floors))
+    return _collect(task, jobs, answers, [*_shared(task, jobs), *notes], tuple(floors))
+
+
+def _shared(task: ResponseTask, jobs: list[_Job]) -> list[str]:
+    """What the user's own folds share between train and test: they test nothing unseen of that."""
+    job = next((job for job in jobs if job.by == "file"), None)
+    if job is None:
+        return []
+    known = [name for name in ("tissue", "structure") if name in task.data.cells.obs or name in task.data.drugs]
+    table = task.data.pairs_with(*known)
+    found = leaks(table, Fold(np.concatenate([job.fold.train, job.valid]), job.fold.test))
+    return [
+        f"the given folds share {row.shared:,} {row.column}s between train and test (first: {row.examples}): "
+        f"they do not test unseen {row.column}s"
+        for row in found.itertuples()
+        if row.shared
+    ]
 
 
 def _named(models: Sequence[Model] | dict[str, Model]) -> dict[str, Model]:

@@ -86,7 +86,7 @@ def read(path: str | Path) -> Plan:
 def _resolved(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The flags of the data with their paths taken from ``folder``."""
     found = dict(data)
-    for name in ("data", "response", "expression", "drugs", "cells"):
+    for name in ("data", "response", "expression", "drugs", "cells", "symbols", "fold_file"):
         if name in found:
             found[name] = str(folder / found[name])
     if isinstance(found.get("modality"), dict):

@@ -246,6 +246,58 @@ def test_a_bad_smiles_is_reported_and_the_drug_kept_without_structure(files: Pat
     assert "not a molecule" in shown.stdout + shown.stderr or str(table.loc[0, "drug"]) in shown.stdout + shown.stderr
 
 
+def test_a_column_of_no_smiles_is_refused(files: Path) -> None:
+    table = pd.read_csv(files / "drugs.csv")
+    table.assign(smiles="not a molecule").to_csv(files / "nosmiles.csv", index=False)
+    flags = ["nosmiles.csv" if flag == "drugs.csv" else flag for flag in DATA]
+    shown = galenic("fit", "ridge", *flags, "--out", "never", cwd=files)
+    assert shown.returncode == 2
+    assert "8 of 8 do not (first: 'not a molecule'" in shown.stderr
+    assert not (files / "never").exists()
+
+
+def test_a_bad_smiles_of_a_new_drug_is_refused(fitted: Path, files: Path) -> None:
+    (files / "bad-new.csv").write_text("drug,smiles\nx,C1CC\n")
+    shown = galenic("predict", "run", "new.csv", "--drugs", "bad-new.csv", "--out", "never.csv", cwd=files)
+    assert shown.returncode == 2
+    assert "C1CC" in shown.stderr
+    assert not (files / "never.csv").exists()
+
+
+def test_ensembl_ids_are_read_with_a_table_of_symbols(fitted: Path, files: Path) -> None:
+    plain = pd.read_csv(files / "new.csv", index_col=0)
+    ids = [f"ENSG{i:011d}.3" for i in range(plain.shape[1])]
+    pd.DataFrame({"id": ids, "symbol": plain.columns}).to_csv(files / "symbols.csv", index=False)
+    plain.set_axis(ids, axis=1).to_csv(files / "with-ensembl.csv")
+    shown = galenic(
+        "predict", "run", "with-ensembl.csv", "--symbols", "symbols.csv", "--out", "ensembl-out.csv", cwd=files
+    )
+    assert shown.returncode == 0, shown.stderr
+    galenic("predict", "run", "new.csv", "--out", "plain-out.csv", cwd=files)
+    pd.testing.assert_frame_equal(pd.read_csv(files / "ensembl-out.csv"), pd.read_csv(files / "plain-out.csv"))
+
+
+def test_own_folds_are_used_and_what_they_share_is_said(files: Path) -> None:
+    cells = pd.read_csv(files / "cells.csv")["cell"]
+    pd.DataFrame({"cell": cells, "fold": ["a", "b"] * (len(cells) // 2)}).to_csv(files / "folds.csv", index=False)
+    shown = galenic("fit", "drug-mean", *DATA, "--by", "file", "--fold-file", "folds.csv", "--out", "own", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    assert set(pd.read_csv(files / "own" / "metrics.csv")["fold"]) == {0, 1}
+    notes = " ".join(json.loads((files / "own" / "run.json").read_text())["warnings"])
+    assert "they do not test unseen drugs" in notes
+    assert "unseen cells" not in notes
+
+
+def test_studies_are_combined_and_tested_on_each_other(files: Path) -> None:
+    for name in ("one", "two"):
+        assert galenic("data", "convert", *DATA, "--out", name, cwd=files).returncode == 0
+    shown = galenic("data", "combine", "one", "two", "--out", "both", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    shown = galenic("fit", "mean-effects", "--data", "both", "--by", "study", "--out", "across", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    assert set(pd.read_csv(files / "across" / "metrics.csv")["split"]) == {"study"}
+
+
 @pytest.mark.parametrize("target", ["nowhere", "."])
 def test_a_folder_that_is_no_model_ends_in_words(target: str, files: Path) -> None:
     shown = galenic("predict", target, "new.csv", "--out", "never.csv", cwd=files)

@@ -72,6 +72,14 @@ def command() -> Any:
         """Simulate a screen: drivers, targets and structures are planted, so that what a model finds can be judged."""
         simulate(out, collect(ScreenFlags, flags))
 
+    @app.command("combine")
+    def combine_all(
+        folders: list[str] = typer.Argument(..., metavar="FOLDER...", help="Data folders, one a study."),
+        out: str = typer.Option(..., "--out", help="Data folder to write."),
+    ) -> None:
+        """Join studies, cells by id and drugs by structure, for 'fit --by study'."""
+        combine(folders, out)
+
     app.command("convert")(add(convert_all, DataFlags))
     kinds = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
     kinds.command("screen")(add(simulate_screen, ScreenFlags))
@@ -118,6 +126,18 @@ def convert(out: str, layout: str, flags: DataFlags) -> None:
     data = inputs.choose(data, flags)
     read.write(data, out)
     typer.echo(f"{data!r}\n{data.coverage.to_string(index=False) if len(data.coverage) else ''}\ndata folder: {out}")
+
+
+def combine(folders: list[str], out: str) -> None:
+    """Write one data folder from several."""
+    from pathlib import Path
+
+    from galenic.data import read
+    from galenic.data.studies import combine as join
+
+    data = join({Path(folder).name: read.read_folder(folder) for folder in folders})
+    read.write(data, out)
+    typer.echo(f"{data!r}\n{data.coverage.to_string(index=False)}\ndata folder: {out}")
 
 
 def simulate(out: str, flags: ScreenFlags) -> None:

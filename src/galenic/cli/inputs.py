@@ -39,6 +39,10 @@ class DataFlags:
         What to do where a (cell, drug) pair stands twice: refuse or take the mean.
     missing
         What to do with rows whose response is empty or infinite: refuse or drop them.
+    symbols
+        Table that translates the ids of the genes (Ensembl, Entrez) into symbols: ids in the first column.
+    fold_file
+        Your own folds, for --by file: a table with fold and cell, drug or both.
     complete
         Keep only cells in which these were measured, separated by commas: expression,mutation.
     one_screen
@@ -57,13 +61,16 @@ class DataFlags:
     unit: str | None = None
     repeats: Literal["refuse", "mean"] = "refuse"
     missing: Literal["refuse", "drop"] = "refuse"
+    symbols: str | None = None
+    fold_file: str | None = None
     complete: tuple[str, ...] = ()
     one_screen: bool = False
 
     @property
     def files(self) -> list[str]:
         """Every file or folder that is read."""
-        named = (self.data, self.response, self.expression, *modalities(self.modality).values(), self.drugs, self.cells)
+        named = (self.data, self.response, self.expression, *modalities(self.modality).values())
+        named += (self.drugs, self.cells, self.symbols, self.fold_file)
         return [path for path in named if path]
 
     def recipe(self) -> dict[str, Any]:
@@ -94,7 +101,7 @@ def read_all(flags: DataFlags) -> ResponseData:
     from galenic.data import read
 
     if flags.data:
-        given = [name for name in flags.recipe() if name not in ("data", "complete", "one_screen")]
+        given = [name for name in flags.recipe() if name not in ("data", "fold_file", "complete", "one_screen")]
         if given:
             raise ValueError(
                 f"--data names a whole data folder; --{given[0].replace('_', '-')} names a part. Give one or the other."
@@ -116,11 +123,32 @@ def read_all(flags: DataFlags) -> ResponseData:
         unit=flags.unit,
         repeats=flags.repeats,
         missing=flags.missing,
+        symbols=symbols(flags.symbols),
     )
 
 
 def choose(data: ResponseData, flags: DataFlags) -> ResponseData:
-    """Only the cells and screens that the flags keep."""
+    """Only the cells, screens and folds that the flags keep."""
     if flags.complete:
         data = data.complete(*flags.complete)
-    return data.one_screen_per_compound() if flags.one_screen else data
+    if flags.one_screen:
+        data = data.one_screen_per_compound()
+    if flags.fold_file:
+        from galenic.data.folds import with_folds
+
+        data = with_folds(data, flags.fold_file)
+    return data
+
+
+def symbols(path: str | None) -> dict[str, str] | None:
+    """A table of two columns as a mapping from the first to the second."""
+    if path is None:
+        return None
+    from galenic.data import read
+
+    table = read.table(path)
+    if table.shape[1] < 2:
+        raise ValueError(
+            f"a table of symbols has two columns, ids and symbols; {path} has {table.shape[1]}. Add the other column."
+        )
+    return dict(zip(table.iloc[:, 0].astype(str), table.iloc[:, 1].astype(str), strict=True))

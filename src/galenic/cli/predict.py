@@ -22,6 +22,8 @@ class PredictFlags:
         More matrices of the cells, as name=file separated by commas.
     cells
         Table of cells with a tissue column.
+    symbols
+        Table that translates the ids of the genes (Ensembl, Entrez) into symbols: ids in the first column.
     overwrite
         Replace an earlier run in the same folder.
     """
@@ -29,6 +31,7 @@ class PredictFlags:
     drugs: str | None = None
     modality: tuple[str, ...] = ()
     cells: str | None = None
+    symbols: str | None = None
     overwrite: bool = False
 
 
@@ -61,7 +64,12 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
 
     model = load(folder)
     data = read.cells_to_predict(
-        source, modalities=inputs.modalities(how.modality), cells=how.cells, drugs=how.drugs, known=model.drugs_
+        source,
+        modalities=inputs.modalities(how.modality),
+        cells=how.cells,
+        drugs=how.drugs,
+        known=model.drugs_,
+        symbols=inputs.symbols(how.symbols),
     )
     if Path(out).suffix in (".csv", ".parquet"):
         table = rank(model.predict(data), data.drugs)

@@ -172,7 +172,7 @@ class ResponseData:
         keep = np.logical_and.reduce([self.measured(name) for name in modalities] or [np.ones(self.cells.n_obs, bool)])
         kept = self.take(keep[self.cell_rows]).trim()
         lost = self.cells.obs_names[~keep]
-        return kept._noted("complete cells", kept.cells.n_obs, lost, f"measured: {', '.join(modalities)}")
+        return kept.noted("complete cells", kept.cells.n_obs, lost, f"measured: {', '.join(modalities)}")
 
     def trim(self) -> Self:
         """The same pairs without the cells and drugs that no pair names."""
@@ -194,9 +194,10 @@ class ResponseData:
         chosen = self.take(self.pairs["drug"].isin(kept).to_numpy()).trim()
         lost = self.drugs.index[~self.drugs.index.isin(kept)]
         why = "an earlier screen of a compound that has a later one, or no structure"
-        return chosen._noted("one screen of each compound", len(chosen.drugs), lost, why)
+        return chosen.noted("one screen of each compound", len(chosen.drugs), lost, why)
 
-    def _noted(self, step: str, kept: int, lost: pd.Index, why: str) -> Self:
+    def noted(self, step: str, kept: int, lost: pd.Index, why: str) -> Self:
+        """The same data with one more row of coverage."""
         row = {"step": step, "kept": kept, "dropped": len(lost), "why": why, "examples": first(lost)}
         return replace(self, coverage=pd.concat([self.coverage, pd.DataFrame([row])], ignore_index=True))
 

@@ -27,6 +27,7 @@ def cells_to_predict(
     cells: TableSource | None = None,
     drugs: TableSource | None = None,
     known: pd.DataFrame | None = None,
+    symbols: Mapping[str, str] | None = None,
 ) -> ResponseData:
     """Every cell of a matrix with every drug, without responses.
 
@@ -34,8 +35,9 @@ def cells_to_predict(
     ----------
     source
         Expression of the new cells (file, DataFrame, AnnData), or a data folder, whose cells are then taken.
-    modalities, cells
-        Further matrices and the table of the cells, as in :func:`galenic.data.read.response_data`.
+    modalities, cells, symbols
+        Further matrices, the table of the cells and the symbols of gene ids, as in
+        :func:`galenic.data.read.response_data`.
     drugs
         Table of drugs with SMILES; ``known`` where absent.
     known
@@ -63,17 +65,28 @@ def cells_to_predict(
     if isinstance(source, (str, Path)) and Path(source).is_dir():
         data = read_folder(source)
     else:
-        data = _from_matrix(source, modalities, cells)
+        data = _from_matrix(source, modalities, cells, symbols)
     asked, coverage = (known, empty_coverage()) if drugs is None else _drugs(drugs)
     coverage = pd.concat([table for table in (data.coverage, coverage) if len(table)] or [coverage], ignore_index=True)
     return replace(data, pairs=data.pairs.iloc[:0], drugs=asked, coverage=coverage).grid()
 
 
-def _from_matrix(source: Source, modalities: Mapping[str, Source] | None, cells: TableSource | None) -> ResponseData:
+def _from_matrix(
+    source: Source,
+    modalities: Mapping[str, Source] | None,
+    cells: TableSource | None,
+    symbols: Mapping[str, str] | None,
+) -> ResponseData:
     ids = source.obs_names if isinstance(source, AnnData) else matrix(source).index
     pairs = pd.DataFrame({"cell": ids.astype(str), "drug": "any"})
     data = response_data(
-        pairs, expression=source, modalities=modalities, cells=cells, columns={"response": None}, unit="ln_ic50"
+        pairs,
+        expression=source,
+        modalities=modalities,
+        cells=cells,
+        columns={"response": None},
+        unit="ln_ic50",
+        symbols=symbols,
     )
     about_the_placeholder = data.coverage["step"].isin(["drug table", "pairs", "no structure"])
     return replace(data, coverage=data.coverage[~about_the_placeholder].reset_index(drop=True))

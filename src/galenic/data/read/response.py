@@ -134,10 +134,23 @@ def response_data(
     pairs = _drop(pairs, adata, drug_table, steps)
     pairs = _without_repeats(pairs, repeats, steps)
     adata = adata[adata.obs_names.isin(pairs["cell"])].copy()
-    standard, structures = standardise(drug_table.loc[drug_table.index.isin(pairs["drug"])])
+    used = drug_table.loc[drug_table.index.isin(pairs["drug"])]
+    standard, structures = standardise(used)
+    _require_structures(used, standard)
     steps.append(step("pairs", len(pairs), 0, f"{adata.n_obs:,} cells x {len(standard):,} drugs", []))
     coverage = pd.concat([coverage_table(steps), structures], ignore_index=True)
     return ResponseData(pairs, adata, standard, unit=out_unit, coverage=coverage)
+
+
+def _require_structures(given: pd.DataFrame, standard: pd.DataFrame) -> None:
+    """A few SMILES that do not parse are reported; a column of them is not one of SMILES."""
+    texts = given["smiles"].dropna()
+    bad = texts[standard["smiles"].reindex(texts.index.astype(str)).isna().to_numpy()]
+    if len(bad) > len(texts) / 2:
+        raise ValueError(
+            f"most SMILES of the drug table should parse; {len(bad):,} of {len(texts):,} do not (first: {first(bad)}). "
+            "Correct them, or rename the column if it does not hold SMILES."
+        )
 
 
 def as_table(source: TableSource) -> pd.DataFrame:
