@@ -89,11 +89,12 @@ class ConvEncoder(Encoder):
                 "Use DenseEncoder for so few."
             )
         super().__init__(n_tokens, channels[-1], n_out)
-        layers = [(nn.Conv1d(n, after, KERNEL), nn.ReLU(), nn.MaxPool1d(POOL)) for n, after in pairwise(channels)]
-        self.layers = nn.Sequential(*sum(layers, ()))
+        self.layers = nn.Sequential()
+        for n, after in pairwise(channels):
+            self.layers.extend([nn.Conv1d(n, after, KERNEL), nn.ReLU(), nn.MaxPool1d(POOL)])
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Tokens ``(b, n_tokens, width)`` of cells ``(b, n_features)``: positions along the features; none is negative."""
+        """Positions along the features, ``(b, n_tokens, width)``, of cells ``(b, n_features)``."""
         return self.layers(x[:, None]).transpose(1, 2)
 
 
@@ -135,5 +136,5 @@ class DenseEncoder(Encoder):
         self.layers = MLP([n_features, hidden, n_tokens * width], norm="layer", dropout=dropout)
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Tokens ``(b, n_tokens, width)`` of cells ``(b, n_features)``: projections of the hidden layer; none is negative."""
+        """Projections of the hidden layer, ``(b, n_tokens, width)``, of cells ``(b, n_features)``."""
         return self.layers(x).relu().unflatten(1, (self.n_tokens, self.width))

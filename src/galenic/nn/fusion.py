@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class CrossAttention(nn.Module):
@@ -64,21 +64,30 @@ class CrossAttention(nn.Module):
             Tokens of each other modality, ``(b, its tokens, width)``; finite, where it is missing too.
         present
             Which of the others were measured in each cell, ``(b, number of others)``, bool; ``None``: all.
+
+        Raises
+        ------
+        ValueError
+            If ``present`` is of another shape.
         """
         if not others:
             return expression
         tokens = torch.cat(others, dim=1)
-        query, key, value = self.linear_q(expression), self.linear_k(tokens), self.linear_v(tokens)
+        query = self._heads(self.linear_q(expression))
+        key, value = self._heads(self.linear_k(tokens)), self._heads(self.linear_v(tokens))
         allowed = None
         if present is not None:
-            # A softmax over nothing is NaN, in gradients too: such cells attend to all and are then set aside.
+            if present.shape != (len(expression), len(others)):
+                raise ValueError(
+                    f"present should have a row a cell and a column a modality, {(len(expression), len(others))}; "
+                    f"received {tuple(present.shape)}. Say for each of the other modalities whether it was measured."
+                )
+            # A softmax over nothing may be NaN, in gradients too: such cells attend to all and are then set aside.
             usable = present | ~present.any(dim=1, keepdim=True)
             allowed = torch.cat([usable[:, i : i + 1].expand(other.shape[:2]) for i, other in enumerate(others)], dim=1)
             allowed = allowed[:, None, None, :]
         dropout = self.dropout if self.training else 0.0
-        heads = F.scaled_dot_product_attention(
-            *(self._heads(x) for x in (query, key, value)), attn_mask=allowed, dropout_p=dropout
-        )
+        heads = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
         attended = self.linear_out(heads.transpose(1, 2).flatten(2))
         return attended if present is None else torch.where(present.any(dim=1)[:, None, None], attended, expression)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
+
+N_BUCKETS = 8
+"""Groups of drugs of like size that are encoded one after the other."""
 
 
 class GraphAttention(nn.Module):
@@ -41,11 +44,11 @@ class GraphAttention(nn.Module):
             nn.init.xavier_uniform_(weight)
 
     def forward(self, x: Tensor, adjacent: Tensor) -> Tensor:
-        """Nodes ``(b, a, n_in)`` to ``(b, a, n_heads * n_out)``; neighbours ``(b, a, a)``, bool with a true diagonal."""
+        """Nodes ``(b, a, n_in)`` to ``(b, a, heads * n_out)``; neighbours ``(b, a, a)``, bool with a true diagonal."""
         nodes = self.lin(x).unflatten(-1, self.att_src.shape[1:]).transpose(1, 2)
         source = (nodes * self.att_src[:, :, None]).sum(dim=-1)
         target = (nodes * self.att_dst[:, :, None]).sum(dim=-1)
-        scores = F.leaky_relu(target[..., :, None] + source[..., None, :], 0.2)
+        scores = functional.leaky_relu(target[..., :, None] + source[..., None, :], 0.2)
         weights = scores.masked_fill(~adjacent[:, None], -torch.inf).softmax(dim=-1)
         return (weights @ nodes).transpose(1, 2).flatten(2) + self.bias
 
@@ -106,8 +109,8 @@ class DrugGraphEncoder(nn.Module):
     Notes
     -----
     The order of layers is that of GraTransDRP (Chu et al. 2022) and KDRUG. Their widths come from :meth:`published`;
-    the default is about 70 times cheaper. In their code a transformer layer attends over all atoms of all molecules
-    of a batch, so that a prediction depends on its batch; here it does not.
+    the default has 51 times fewer parameters and takes 57 times fewer operations. In their code a transformer layer
+    attends over all atoms of all molecules of a batch, so that a prediction depends on its batch; here it does not.
 
     Examples
     --------
@@ -155,7 +158,17 @@ class DrugGraphEncoder(nn.Module):
         mask
             Which rows are atoms, ``(b, a)``, bool.
         """
-        # A softmax over nothing is NaN: a drug without atoms attends to its padding, which pooling leaves out.
+        # One large drug pads all others to its size, and cost grows with its square: drugs of like size go together.
+        reach = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1)
+        order = reach.argsort()
+        vectors = []
+        for part in order.chunk(N_BUCKETS):
+            n_atoms = max(1, int(reach[part[-1]]))
+            vectors.append(self._encode(atoms[part, :n_atoms], bonds[part, :n_atoms, :n_atoms], mask[part, :n_atoms]))
+        return torch.cat(vectors)[order.argsort()]
+
+    def _encode(self, atoms: Tensor, bonds: Tensor, mask: Tensor) -> Tensor:
+        # A softmax over nothing may be NaN: a drug without atoms attends to its padding, which pooling leaves out.
         padding = ~mask & mask.any(dim=1, keepdim=True)
         itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
         adjacent = (bonds & mask[:, None, :]) | itself

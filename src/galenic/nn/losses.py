@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 GAP_WEIGHT = 100.0
 """Weight of a difference of 1 between the predictions of student and teacher, as published."""
@@ -32,7 +32,7 @@ def distill_soft(student_prediction: Tensor, teacher_prediction: Tensor) -> Tens
     """
     student_prediction, teacher_prediction = student_prediction.reshape(-1), teacher_prediction.detach().reshape(-1)
     _require_same_pairs(len(student_prediction), len(teacher_prediction))
-    return F.mse_loss(student_prediction, teacher_prediction)
+    return functional.mse_loss(student_prediction, teacher_prediction)
 
 
 def relation(
@@ -97,7 +97,7 @@ def relation(
 
 def _relations(features: Tensor) -> Tensor:
     """Gram matrix ``(n, n)`` of features ``(n, width)``, each row of length 1."""
-    return F.normalize(features @ features.T, dim=1)
+    return functional.normalize(features @ features.T, dim=1)
 
 
 def _require_same_pairs(*numbers: int) -> None:
