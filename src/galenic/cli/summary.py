@@ -79,7 +79,7 @@ def write_result(run: Run, result: Result, whole: ResponseData) -> None:
     if found is not None:
         run.write("ceilings", found)
     shutil.rmtree(run.folder / "parts", ignore_errors=True)
-    show_scores(result.metrics, result.floors)
+    show_scores(run, result.metrics, result.floors)
 
 
 def ceilings(data: ResponseData) -> pd.DataFrame | None:
@@ -92,21 +92,26 @@ def ceilings(data: ResponseData) -> pd.DataFrame | None:
     return found if len(found) else None
 
 
-def show_scores(metrics: pd.DataFrame, floors: tuple[str, ...]) -> None:
-    """Print mean scores of every model, floors marked."""
+def show_scores(run: Run, metrics: pd.DataFrame, floors: tuple[str, ...]) -> None:
+    """Print mean scores of every model, floors marked, and what the page will answer."""
     from rich.console import Console
     from rich.table import Table
 
+    from galenic.report.sections import answers
+    from galenic.report.words import split_name
+
     means = metrics.groupby(["split", "model", "group", "metric"], sort=False)["value"].mean()
     for split, part in means.groupby(level="split", sort=False):
-        table = Table(title=f"unseen {split}s" if split != "pair" else "random pairs", title_justify="left")
-        for name in ("model", "RMSE", "Pearson", "Pearson within drugs", "R2 beyond drug + cell effects"):
-            table.add_column(name, justify="left" if name == "model" else "right")
+        table = Table(title=split_name(str(split)), title_justify="left", box=None)
+        for name in ("", "RMSE", "Pearson", "within drugs", "R2 beyond effects"):
+            table.add_column(name, justify="right" if name else "left", no_wrap=True)
         for model in part.index.get_level_values("model").unique():
             values = [part.get((split, model, *key), float("nan")) for key in SHOWN]
             shown = ["–" if value != value else f"{value:.3f}" for value in values]
-            table.add_row(f"{model} (floor)" if model in floors else model, *shown)
+            table.add_row(f"{model} (floor)" if model in floors else str(model), *shown)
         Console().print(table)
+    for _, answer in answers(run):
+        typer.echo(answer)
 
 
 def finish(run: Run) -> None:

@@ -9,24 +9,31 @@ from galenic.report.biology import biomarkers, patients, ranked_drugs
 from galenic.report.blocks import Cell, Facts, Section, Table, Text
 from galenic.report.performance import predicted_and_observed, score_figures, score_tables, scores_by_drug
 from galenic.report.run import Run
-from galenic.report.scores import Scores, sentence
+from galenic.report.scores import Outcome, Scores, sentence
 from galenic.report.words import GLOSSARY, SPLITS, UNITS, count, metric_name, number, split_name
 
 KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
 
 
+def answers(run: Run) -> list[tuple[Outcome, str]]:
+    """The outcome of each split, and what it says in one sentence."""
+    scores = Scores.of_run(run)
+    if scores is None:
+        return []
+    unit = run.record["data"].get("unit", "")
+    outcomes = [scores.outcome(split) for split in scores.splits]
+    return [(it, sentence(it, split_name(it.split), metric_name(it.metric, unit=unit))) for it in outcomes]
+
+
 def headline(run: Run) -> Section | None:
     """What each split asked, and the answer in one sentence."""
-    scores = Scores.of_run(run)
+    found = answers(run)
     blocks: list[Text] = []
-    if scores is not None:
-        unit = run.record["data"].get("unit", "")
-        for outcome in map(scores.outcome, scores.splits):
-            what, metric = split_name(outcome.split), metric_name(outcome.metric, unit=unit)
-            question = SPLITS.get(outcome.split, ("", ""))[1]
-            blocks += [Text(question, "question")] if question else []
-            blocks.append(Text(sentence(outcome, what, metric), KINDS[outcome.verdict]))
-    else:
+    for outcome, said in found:
+        question = SPLITS.get(outcome.split, ("", ""))[1]
+        blocks += [Text(question, "question")] if question else []
+        blocks.append(Text(said, KINDS[outcome.verdict]))
+    if not found:
         predictions = run.table("predictions")
         if predictions is not None:
             pairs, cells, drugs = (count(n) for n in (len(predictions), *predictions[["cell", "drug"]].nunique()))
@@ -37,7 +44,7 @@ def headline(run: Run) -> Section | None:
         "'Best' is the model with the best mean on the data that score it, so with many models its score is a little "
         "too good; a floor is a simple baseline that learned nothing from genes."
     )
-    return Section("answer", "The answer", how if scores is not None else "", blocks)
+    return Section("answer", "The answer", how if found else "", blocks)
 
 
 def data(run: Run) -> Section | None:

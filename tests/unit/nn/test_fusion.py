@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from galenic.nn import graph
 from galenic.nn.encoders import ConvEncoder
 from galenic.nn.fusion import CrossAttention
 from galenic.nn.graph import DrugGraphEncoder
@@ -155,7 +156,8 @@ def published_head(state, *names):
 
 
 @pytest.mark.real
-def test_the_published_teacher_from_our_parts(golden):
+def test_the_published_teacher_from_our_parts(golden, monkeypatch):
+    monkeypatch.setattr(graph, "N_BUCKETS", 1)
     state, values = golden("kdrug_teacher.npz")
     drug_encoder = published_drug_encoder(state)
     mutation_encoder = published_omic_encoder(state, "mut", 735, attended=False)

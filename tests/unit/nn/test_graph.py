@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from galenic.nn import graph
 from galenic.nn.graph import DrugGraphEncoder, GraphAttention, GraphConvolution
 
 SMALL = {"n_features": 6, "n_out": 5, "n_heads": 3, "head_width": 4, "feedforward": 8, "hidden": 9}
 
 
-@pytest.fixture
-def encoder():
+@pytest.fixture(params=[1, 3, graph.N_BUCKETS], ids="{} buckets".format)
+def encoder(request, monkeypatch):
+    """With one bucket all molecules share their padding; with many each of these few has its own."""
+    monkeypatch.setattr(graph, "N_BUCKETS", request.param)
     torch.manual_seed(0)
     return DrugGraphEncoder(**SMALL).eval()
 
@@ -56,7 +59,9 @@ def test_neither_length_nor_content_of_padding_matters(encoder, molecules, gradi
     with torch.set_grad_enabled(gradient):
         plain = encoder(*padded(molecules))
         torch.testing.assert_close(encoder(*padded(molecules, n_atoms=20, filling=1e3)), plain, atol=1e-5, rtol=0)
-        atoms, bonds, mask = padded(molecules)
+        atoms, bonds, mask = padded(molecules, n_atoms=10)
+        backwards = encoder(atoms.flip(1), bonds.flip(1, 2), mask.flip(1))  # the padding comes first
+        torch.testing.assert_close(backwards, plain, atol=1e-5, rtol=0)
         bonds = bonds | ~mask[:, :, None] | ~mask[:, None, :]  # a careless reader may bond the padding too
         torch.testing.assert_close(encoder(atoms, bonds, mask), plain, atol=1e-5, rtol=0)
 
