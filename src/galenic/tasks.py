@@ -74,3 +74,8 @@ class ResponseTask:
         """Every floor, less the tissue means where no tissue is known."""
         known = "tissue" in self.data.cells.obs
         return {name: find(name)() for name in FLOORS if known or name != "TissueDrugMean"}
+
+
+def floors_of(data: ResponseData) -> list[str]:
+    """Names of the floors that a benchmark of ``data`` runs unasked."""
+    return list(ResponseTask(data).floors())

@@ -34,6 +34,20 @@ def found(model: galenic.Ridge, data: ResponseData, truth: object, n_null: int =
     return counts["found"].sum() / counts["planted"].sum(), counts["expected"].sum() / counts["planted"].sum(), table
 
 
+@pytest.mark.parametrize("name", ["Ridge", "KernelRidge", "ElasticNet"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_q_values_find_nothing_where_expression_is_noise(name: str, seed: int) -> None:
+    """The cells' expression is dealt out anew, so whatever a model learns of it is luck, its choice of penalty too."""
+    data, _ = screen(n_cells=60, n_drugs=10, n_genes=80, seed=seed)
+    cells = data.cells.copy()
+    cells.X = np.asarray(cells.X)[np.random.default_rng(seed).permutation(cells.n_obs)]
+    weights, null, index, drugs = resampled_importance(
+        getattr(galenic, name)(), replace(data, cells=cells), n_repeats=6, n_null=4, seed=seed
+    )
+    table = biomarkers(weights, list(index.get_level_values("feature")), drugs, null=null)
+    assert (table.groupby("drug")["q_value"].min() < 0.05).mean() <= 0.1
+
+
 @pytest.mark.parametrize(("name", "share"), [("Ridge", 0.5), ("KernelRidge", 0.5), ("ElasticNet", 0.7)])
 def test_planted_drivers_are_recovered_and_not_after_shuffling(
     name: str, share: float, planted: tuple[ResponseData, object]

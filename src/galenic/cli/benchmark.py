@@ -19,9 +19,9 @@ def command() -> Any:
         overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the same folder."),
         resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
     ) -> None:
-        r"""Cross-validate models and their floors on the same folds and compare them, as a plan file says.
+        """Cross-validate models and their floors on the same folds and compare them, as a plan file says.
 
-        \b
+        
         [data]                       flags of 'galenic fit', with _ for -
         response = "response.csv"
         expression = "expression.csv"
@@ -44,23 +44,20 @@ def run(path: str, out: str, jobs: int, overwrite: bool, resume: bool) -> None:
     from galenic.benchmarking import benchmark
     from galenic.cli import inputs, summary
     from galenic.report import run as run_folder
+    from galenic.tasks import floors_of
 
     plan = plans.read(path)
     data_flags = inputs.from_recipe(plan.data)
     whole = inputs.read_all(data_flags)
     data = inputs.choose(whole, data_flags)
+    fields = {"plan": plan.text, "by": list(plan.by), "folds": plan.folds, "seeds": list(plan.seeds), "data": plan.data}
+    fields["floors"] = floors_of(data)
     with (
         run_folder.start(
             out,
             verb="benchmark",
             command=summary.typed(),
-            fields={
-                "plan": plan.text,
-                "by": list(plan.by),
-                "folds": plan.folds,
-                "seeds": list(plan.seeds),
-                "data": plan.data,
-            },
+            fields=fields,
             title=plan.title,
             inputs=[path, *data_flags.files],
             overwrite=overwrite,

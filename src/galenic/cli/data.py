@@ -121,11 +121,29 @@ def convert(out: str, layout: str, flags: DataFlags) -> None:
         if not flags.response:
             raise ValueError(f"--layout {layout} needs --response, the file or folder of the official table. Name it.")
         reader = getattr(read, layout)
-        rest = {"expression": flags.expression, **inputs.modalities(flags.modality)}
-        data = reader(flags.response, **{name: path for name, path in rest.items() if path})
+        data = reader(flags.response, **_accepted(reader, layout, flags))
     data = inputs.choose(data, flags)
     read.write(data, out)
     typer.echo(f"{data!r}\n{data.coverage.to_string(index=False) if len(data.coverage) else ''}\ndata folder: {out}")
+
+
+def _accepted(reader: Any, layout: str, flags: DataFlags) -> dict[str, Any]:
+    """The flags as arguments of an official reader; a flag that it has no use for is refused, not ignored."""
+    import inspect
+
+    from galenic.cli import inputs
+
+    given = {**flags.recipe(), **inputs.modalities(flags.modality), "symbols": inputs.symbols(flags.symbols)}
+    for name in ("response", "modality", "complete", "one_screen", "fold_file"):
+        given.pop(name, None)
+    known = inspect.signature(reader).parameters
+    unknown = [name for name, value in given.items() if value is not None and name not in known]
+    if unknown:
+        flag = f"--{unknown[0].replace('_', '-')}" if hasattr(flags, unknown[0]) else f"--modality {unknown[0]}=..."
+        raise ValueError(
+            f"--layout {layout} takes its files as they are published; {flag} does not fit it. Leave it out."
+        )
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def combine(folders: list[str], out: str) -> None:

@@ -39,6 +39,7 @@ def run(out: str, seed: int, jobs: int, overwrite: bool) -> None:
     from galenic.models.importance import resampled_importance
     from galenic.models.ranking import rank
     from galenic.report import run as run_folder
+    from galenic.tasks import floors_of
 
     data, truth = screen(seed=seed)
     new = np.isin(data.cell_rows, np.arange(N_NEW))
@@ -48,7 +49,7 @@ def run(out: str, seed: int, jobs: int, overwrite: bool) -> None:
             out,
             verb="demo",
             command=summary.typed(),
-            fields={"seed": seed, "by": ["cell"], "folds": 5, "seeds": [seed]},
+            fields={"seed": seed, "by": ["cell"], "folds": 5, "seeds": [seed], "floors": floors_of(known)},
             title="Demonstration on a simulated screen with planted drivers",
             seed=seed,
             overwrite=overwrite,

@@ -106,10 +106,9 @@ def scores(run: Run, table: pd.DataFrame, truth: str | None) -> None:
     from galenic.evaluate.response import overview, response
 
     if truth:
-        measured = read.table(truth).astype({"cell": str, "drug": str})
-        table = table.drop(columns="response", errors="ignore").merge(
-            measured[["cell", "drug", "response"]], on=["cell", "drug"]
-        )
+        measured = read.response_data(truth, missing="drop", repeats="mean").pairs
+        table = table.drop(columns="response", errors="ignore")
+        table = table.merge(measured[["cell", "drug", "response"]], on=["cell", "drug"])
     require_columns(table, ["response"], "scoring (name measured responses with --truth): the prediction table")
     if table.empty:
         raise ValueError(
@@ -128,22 +127,16 @@ def scores(run: Run, table: pd.DataFrame, truth: str | None) -> None:
 
 def patients(run: Run, table: pd.DataFrame, labels: str) -> None:
     """The responder test, per drug and cohort."""
-    from galenic.data import read
+    from galenic.data.outcomes import join_outcomes
     from galenic.evaluate.patients import responders
 
-    outcome = read.table(labels)
-    outcome = outcome.rename(columns={"patient": "cell", "response": "label"}) if "label" not in outcome else outcome
-    outcome["cell"], outcome["key"] = outcome["cell"].astype(str), outcome["drug"].astype(str).str.lower()
-    name = table["name"] if "name" in table else table["drug"]
-    table = table.drop(columns=["label", "cohort"], errors="ignore").assign(key=name.astype(str).str.lower())
-    outcome = outcome[["cell", "key", "label", *(["cohort"] if "cohort" in outcome else [])]]
-    joined = table.merge(outcome, on=["cell", "key"])
-    if joined.empty:
+    joined = join_outcomes(table, labels)
+    found = responders(joined, cohort="cohort" if len(set(joined["cohort"])) > 1 else None)
+    if found["auroc"].isna().all():
         raise ValueError(
-            f"patients and drugs of {labels} should be among the predictions; 0 of {len(outcome):,} rows match "
-            f"(predicted first: {table['cell'].iloc[0]!r}, {name.iloc[0]!r}). Use the same barcodes and drug names."
+            f"a test needs at least 3 responders and 3 non-responders of one drug in one cohort; {labels} and the "
+            f"predictions share {len(joined):,} outcomes, {int(joined['label'].sum()):,} of responders. Add patients."
         )
-    found = responders(joined.assign(drug=joined["key"], cohort=joined.get("cohort", "all")))
     run.write("patients", found)
     typer.echo(found.to_string(index=False))
 

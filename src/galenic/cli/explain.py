@@ -20,7 +20,7 @@ class ExplainFlags:
     refits
         Refits on random halves of the cells; stability is the share of them that agree.
     shuffles
-        Refits on shuffled responses; q-values are measured against them. 0 leaves the q-values out.
+        Shuffles of the responses, 4 refits each; q-values are measured against them. 0 leaves the q-values out.
     keep
         Genes to list for each drug.
     jobs
@@ -79,8 +79,7 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
             modality=list(index.get_level_values("modality")),
             keep=how.keep,
         )
-    names = data.drugs["name"] if "name" in data.drugs else data.drugs.index.to_series()
-    table.insert(1, "name", names.reindex(table["drug"]).to_numpy())
+    table = summary.named(table, data.drugs)
     run.write("biomarkers", table)
     if out:
         table.to_csv(Path(out), index=False)

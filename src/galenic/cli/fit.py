@@ -98,6 +98,7 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
     from galenic.cli import inputs, summary
     from galenic.models.fields import to_dict
     from galenic.report import run as run_folder
+    from galenic.tasks import floors_of
 
     fields = {
         "model": type(model).__name__,
@@ -107,6 +108,7 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
     }
     whole = inputs.read_all(data_flags)
     data = inputs.choose(whole, data_flags)
+    fields["floors"] = floors_of(data)
     with (
         run_folder.start(
             out,

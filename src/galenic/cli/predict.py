@@ -25,7 +25,7 @@ class PredictFlags:
     symbols
         Table that translates the ids of the genes (Ensembl, Entrez) into symbols: ids in the first column.
     overwrite
-        Replace an earlier run in the same folder.
+        Replace an earlier run in the same folder, or the table.
     """
 
     drugs: str | None = None
@@ -72,6 +72,7 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
         symbols=inputs.symbols(how.symbols),
     )
     if Path(out).suffix in (".csv", ".parquet"):
+        _require_free(Path(out), how.overwrite)
         table = rank(model.predict(data), data.drugs)
         _write(table, Path(out))
         typer.echo(f"{len(table):,} predictions: {out}")
@@ -99,8 +100,15 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     summary.finish(run)
 
 
+def _require_free(path: Any, overwrite: bool) -> None:
+    """Nobody's table is replaced unasked."""
+    if path.exists() and not overwrite:
+        raise ValueError(f"--out should be a new file; {path} exists. Choose another name, or --overwrite it.")
+
+
 def _write(table: Any, path: Any) -> None:
     """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}")
     table.to_csv(draft, index=False) if path.suffix == ".csv" else table.to_parquet(draft, index=False)
     draft.rename(path)

@@ -42,6 +42,9 @@ def kept_warnings(run: Run) -> Iterator[None]:
         warnings.showwarning = keep
         try:
             yield
+        except KeyboardInterrupt:
+            typer.echo("\nstopped; what was finished is kept: the same command with --resume goes on", err=True)
+            raise
         finally:
             warnings.showwarning = shown
 
@@ -67,19 +70,26 @@ def write_coverage(run: Run, data: ResponseData) -> None:
 
 def write_result(run: Run, result: Result, whole: ResponseData) -> None:
     """Write the tables of a benchmark and the ceilings of its data; print the scores."""
-    run.record["fields"]["floors"] = list(result.floors)
     run.record["seconds"] |= {f"{row.model}, {row.split}": round(row.seconds, 2) for row in result.seconds.itertuples()}
     for note in result.notes:
         run.note(note)
     run.write("metrics", result.metrics)
     run.write("comparison", result.comparison)
-    run.write("scores_by_drug", result.scores_by_drug)
+    run.write("scores_by_drug", named(result.scores_by_drug, whole.drugs))
     run.write("predictions", result.predictions)
     found = ceilings(whole)
     if found is not None:
         run.write("ceilings", found)
     shutil.rmtree(run.folder / "parts", ignore_errors=True)
     show_scores(run, result.metrics, result.floors)
+
+
+def named(table: pd.DataFrame, drugs: pd.DataFrame) -> pd.DataFrame:
+    """The table with the name of each drug after its id."""
+    names = drugs["name"] if "name" in drugs else drugs.index.to_series()
+    table = table.copy()
+    table.insert(table.columns.get_loc("drug") + 1, "name", names.reindex(table["drug"]).to_numpy())
+    return table
 
 
 def ceilings(data: ResponseData) -> pd.DataFrame | None:

@@ -14,14 +14,14 @@ import pandas as pd
 from galenic.data import units
 from galenic.data.checks import first
 from galenic.data.drugs import standardise
-from galenic.data.genes import clean_names, kind_of_names, look_like_mouse
+from galenic.data.genes import clean_names, kind_of_names, look_like_drugs, look_like_mouse
 from galenic.data.read.cells import LARGEST_LOG
 from galenic.data.read.columns import CELL, DRUG, SMILES, STUDY, TISSUE, as_ids, find
 from galenic.data.read.folder import MANIFEST, read_folder
 from galenic.data.read.gdsc import events
-from galenic.data.read.layout import Layout, files_by_layout, layout
+from galenic.data.read.layout import Layout, files_by_layout, layout, long_table
 from galenic.data.read.matrices import RawMatrix, default_entries, features_in_rows, id_column, read_raw
-from galenic.data.read.response import response_column
+from galenic.data.read.response import other_responses, response_column
 from galenic.data.read.tables import table
 
 RECORDS = {"run.json": ("run folder", "verb"), "model.json": ("model folder", "class")}
@@ -32,11 +32,19 @@ CELLS_FOR_Z = 10
 """Below this the means of scaled genes say nothing."""
 FARTHEST_MEAN = 0.25
 """In standard deviations, of the typical gene of a centred matrix; of log expression it is above 1."""
+LARGEST_FLOOR = 0.01
+"""Share of the values that may be the lowest one, where nothing is cut off."""
+FEWEST_GENES = 1000
+"""Below this, columns called by plain numbers are more likely drugs than genes."""
 LARGEST_RATIO = 1.5
 """Between the upper and lower quartile of the genes' spreads in z-scores; of log expression it is about 2."""
 Severity = Literal["ok", "note", "warning", "error"]
 Finding = tuple[str, Severity, str, str]
 COLUMNS = ("finding", "severity", "detail", "remedy")
+MELT = (
+    "If it holds responses, melt it to cell, drug, response (pandas.melt); if these are Entrez ids, give symbols= "
+    "(--symbols) to translate them."
+)
 SMILES_REMEDIES = {
     "unparsable": "Correct the SMILES.",
     "no structure": "Add SMILES, or choose models that do not read structures.",
@@ -127,13 +135,18 @@ def _response(path: Path) -> list[Finding]:
     except ValueError as error:
         return [*found, ("unit", "error", *_parted(error))]
     found += _response_values(frame[column], column, unit, refused=name == "plain table")
+    others = other_responses(frame, column, unit)
+    if others:
+        detail = f"{column!r} is read, {first(others)} not"
+        found.append(("several responses", "note", detail, "Choose with --response-column or --unit."))
     # Ids of several kinds repeat together; the first kind stands for all.
     ids = [cells[0], drugs[0]]
     twice = frame.duplicated([*find(frame.columns, STUDY)[:1], *ids], keep=False) & frame[ids].notna().all(axis=1)
     if twice.any():
         names = frame.loc[twice, ids].drop_duplicates().astype(str).agg(" + ".join, axis=1)
         detail = f"{int(twice.sum()):,} rows repeat {len(names):,} pairs (first: {first(names)})"
-        found.append(("repeated pairs", "error", detail, "Read with repeats='mean', or add a 'replicate' column."))
+        remedy = "Read with repeats='mean' (--repeats mean), or add a 'replicate' column."
+        found.append(("repeated pairs", "error", detail, remedy))
     n_cells, n_drugs = (frame[column].nunique() for column in ids)
     filled = len(frame.drop_duplicates(ids)) / max(n_cells * n_drugs, 1)
     found.append(
@@ -240,7 +253,8 @@ def _matrix(path: Path) -> list[Finding]:
     twice = as_ids(raw.labels[key]).dropna().duplicated()
     if twice.any():
         detail = f"{int(twice.sum()):,} rows repeat an id of {key!r}"
-        found.append(("repeated cells", "warning", detail, "Choose one row for each, or read with repeats='mean'."))
+        remedy = "Choose one row for each, or read with repeats='mean' (--repeats mean)."
+        found.append(("repeated cells", "warning", detail, remedy))
     return [
         *found,
         *_numbers(raw),
@@ -274,7 +288,7 @@ def _scale(X: np.ndarray, known: np.ndarray) -> list[Finding]:
         return [("no numbers", "error", "every value is missing", "Export it again.")]
     low, high = float(known.min()), float(known.max())
     span = f"{low:,.4g} to {high:,.4g}"
-    relative = _relative_scale(X) if low < 0 else ""
+    relative = _relative_scale(X) or _around_zero(known) if low < 0 else ""
     if relative:
         remedy = "New cells must be brought to the same scale; give log expression where you have it."
         return [("scale", "note", f"{relative}, {span}", remedy)]
@@ -299,6 +313,15 @@ def _relative_scale(X: np.ndarray) -> str:
     return "z-scores of each gene" if wide < LARGEST_RATIO * narrow else "centred on each gene"
 
 
+def _around_zero(known: np.ndarray) -> str:
+    """What values far on both sides of zero are, however few or odd the cells."""
+    low, mean, spread = float(known.min()), float(known.mean()), float(known.std())
+    # Logs of 0.001 have a mean near zero too, but also a floor at which many values stand.
+    floor = int((known == low).sum()) > max(2, LARGEST_FLOOR * known.size)
+    centred = np.isfinite(spread) and low < -1 and abs(mean) < FARTHEST_MEAN * spread and not floor
+    return "z-scores or centred values" if centred else ""
+
+
 def _few(n_cells: int) -> list[Finding]:
     if n_cells >= FEWEST_CELLS:
         return []
@@ -308,14 +331,16 @@ def _few(n_cells: int) -> list[Finding]:
 
 def _genes(columns: list[str]) -> list[Finding]:
     kind, names = kind_of_names(columns), pd.Index(clean_names(columns))
+    if (kind == "entrez" and len(columns) < FEWEST_GENES) or look_like_drugs(columns):
+        detail = f"{len(columns):,} columns, whose names are ids or drugs and not genes: {first(columns)}"
+        return [("may be a wide response table", "warning", detail, MELT)]
     found: list[Finding] = [("gene names", "ok" if kind == "symbol" else "warning", f"{kind}: {first(columns)}", "")]
     if kind in ("ensembl", "entrez"):
-        found = [
-            ("gene names", "warning", f"{kind} ids: {first(columns)}", "Give symbols= to translate them to symbols.")
-        ]
+        remedy = "Give symbols= (--symbols) to translate them to symbols."
+        found = [("gene names", "warning", f"{kind} ids: {first(columns)}", remedy)]
     if look_like_mouse(columns):
         found.append(("mouse genes", "warning", first(columns), "Translate them to human orthologs."))
-    dates = [name for name in columns if EXCEL_DATE.fullmatch(name)]
+    dates = [name for name in names if EXCEL_DATE.fullmatch(name)]
     if dates:
         found.append(("gene names as dates", "warning", first(dates), "A spreadsheet changed SEPT and MARCH genes."))
     unnamed, twice = int((names == "").sum()), names[names.duplicated() & (names != "")].unique()
@@ -335,9 +360,14 @@ def _unknown(path: Path) -> list[Finding]:
         "a response with a unit"
     ]
     remedy = (
-        f"A response table needs {' and '.join(missing)}: rename columns ('cell', 'drug', 'ln_ic50'), or name them."
+        f"A response table needs {' and '.join(missing)}: rename columns ('cell', 'drug', 'ln_ic50'), or name them "
+        "with --cell-column, --drug-column, --response-column (and --unit)."
     )
-    return [("no table of responses, drugs or cells, and no matrix", "warning", detail, remedy)]
+    found = long_table(frame.head(20))
+    if found is None:
+        return [("no table of responses, drugs or cells, and no matrix", "error", detail, remedy)]
+    detail += "; perhaps cell {!r}, drug {!r}, response {!r}".format(*found)
+    return [("looks like a response table whose columns have other names", "error", detail, remedy)]
 
 
 def _ctrp(path: Path) -> list[Finding]:

@@ -19,6 +19,8 @@ ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{11})(\.\d+)?(_PAR_Y)?")
 """An Ensembl gene id of any species, with or without version; copies on the Y chromosome keep their mark."""
 WITH_ID = re.compile(r"(\S.*?)\s*(?:\((?:\d+|ENS[A-Z]*G\d+)\)|\.\.(?:\d+|ENS[A-Z]*G\d+)\.)")
 """``TP53 (7157)`` as DepMap writes it, ``TP53..7157.`` as R does."""
+DRUG_NAME = re.compile(r"BRD-\w.*|.*[a-z]{6,}.*")
+"""Broad ids and words: ``erlotinib``, ``5-Fluorouracil``. No symbol of a gene has six small letters in a row."""
 MOUSE_SYMBOL = re.compile(r"[A-Z][a-z]{1,}[a-z0-9]*")
 
 
@@ -58,6 +60,18 @@ def look_like_mouse(names: Iterable[object]) -> bool:
     # "Gene1", "Gene2", ... are placeholders: real symbols have many stems.
     stems = {name if name.startswith("ENS") else name.rstrip("0123456789") for name in mouse}
     return len(mouse) > 0.5 * len(texts) and len(stems) > 0.2 * len(texts)
+
+
+def look_like_drugs(names: Iterable[object]) -> bool:
+    """Are most of ``names`` those of compounds?
+
+    Examples
+    --------
+    >>> look_like_drugs(["Erlotinib", "BRD-K1234", "MK-2206"]), look_like_drugs(["EGFR", "C1orf112", "Trp53"])
+    (True, False)
+    """
+    texts = [str(name) for name in names]
+    return sum(DRUG_NAME.fullmatch(name) is not None for name in texts) > 0.5 * len(texts)
 
 
 def clean_names(names: Iterable[object]) -> list[str]:

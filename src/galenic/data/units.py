@@ -26,6 +26,8 @@ SPELLINGS = {
 }
 # fmt: on
 """Units that can be read, and the column names that say so (in lower case, without marks)."""
+ACCEPTED = (*UNITS, *(unit for unit in SPELLINGS if unit not in UNITS))
+"""Units that can be read, those that data are held in first."""
 AMBIGUOUS = ("logic50", "logic50um")
 LARGEST_LN = 30.0
 """Of a natural log of micromolar: exp(30) micromolar is ten million molar."""
@@ -113,7 +115,7 @@ def unit_of_name(column: str) -> str | None:
     if name in AMBIGUOUS:
         raise ValueError(
             f"column {column!r} should state the base of its log; it does not. GDSC writes natural logs, others base "
-            "10: say unit='ln_ic50' or unit='log10_ic50'."
+            "10: say unit='ln_ic50' (--unit ln_ic50) or unit='log10_ic50' (--unit log10_ic50)."
         )
     return next((unit for unit, names in SPELLINGS.items() if name in names), None)
 
@@ -146,7 +148,7 @@ def guess_unit(column: str, values: npt.ArrayLike) -> str:
         known = [names[0] for names in SPELLINGS.values()]
         raise ValueError(
             f"column {column!r} does not state a unit of response; columns such as {first(known, 10)} do. "
-            f"Say which it is: unit= one of {first(SPELLINGS, 10)}."
+            f"Say which it is: unit= (--unit) one of {first(ACCEPTED, len(ACCEPTED))}."
         )
     require_plausible(values, unit, f"column {column!r}")
     return unit
@@ -172,7 +174,7 @@ def require_plausible(values: npt.ArrayLike, unit: str, what: str) -> None:
     if unit in ("auc", "viability") and typical > LARGEST_FRACTION:
         remedy = {
             "auc": "Divide it by the area of full viability (the width of the dose range)",
-            "viability": "If it is in percent, say unit='viability_percent'",
+            "viability": "If it is in percent, say unit='viability_percent' (--unit viability_percent)",
         }[unit]
         raise ValueError(
             f"{what} should be a fraction of full viability, about 0 to 1; it reaches {high:,.4g} "
@@ -185,11 +187,13 @@ def _require_positive(values: np.ndarray, what: str) -> None:
     if bad.size:
         raise ValueError(
             f"{what}: an IC50 is a concentration above zero; {bad.size:,} of {values.size:,} values are zero or "
-            f"negative (first: {first(bad)}). If the values are logs, say unit='ln_ic50' (or 'log10_ic50'); otherwise "
-            "remove them."
+            f"negative (first: {first(bad)}). If the values are logs, say unit='ln_ic50' (--unit ln_ic50) or "
+            "'log10_ic50'; otherwise remove them."
         )
 
 
 def _require_unit(unit: str) -> None:
     if unit not in SPELLINGS:
-        raise ValueError(f"unit should be one of {first(SPELLINGS, 12)}; received {unit!r}. Choose one of these.")
+        raise ValueError(
+            f"unit= (--unit) should be one of {first(ACCEPTED, len(ACCEPTED))}; received {unit!r}. Choose one of these."
+        )

@@ -29,8 +29,8 @@ def biomarkers(
     features, drugs
         Names along the last two axes.
     null
-        Weights of models fitted on all cells with shuffled responses, ``(n_null, n_features, n_drugs)``; q-values are
-        NaN without them, and for a drug of which they hold none.
+        What chance gives for the mean over refits: such means with shuffled responses, ``(n_null, n_features,
+        n_drugs)``; q-values are NaN without them, and for a drug of which they hold none.
     modality
         Modality of each feature; "expression" where not given.
     top
@@ -45,8 +45,7 @@ def biomarkers(
         ``drug, rank, gene, modality, weight, spread, stability, q_value``, sorted by drug (in the order given) and
         rank. ``weight`` = mean over refits and ``spread`` their s.d.; ``stability`` = share of the refits in which the
         feature is found with the sign of its mean; ``q_value`` = Benjamini-Hochberg within the drug over empirical
-        p-values: the share of the null weights of that modality, pooled over drugs in units of each drug's null, at
-        least as large.
+        p-values: the share of the null weights of that modality, pooled over drugs, at least as large.
 
     Raises
     ------
@@ -55,8 +54,9 @@ def biomarkers(
 
     Notes
     -----
-    The smallest possible p-value is 1 / (number of null weights of the modality + 1). A mean over refits on halves
-    varies about as much as one fit on all cells, which is what the null should hold.
+    The null is pooled over drugs, so weights must be in a unit that no fit decides (standard deviations of the
+    response, not multiples of a fit's own penalty). The smallest possible p-value is 1 / (number of null weights of
+    the modality + 1). Features that are correlated with a driver are rightly found with it.
 
     Examples
     --------
@@ -118,12 +118,10 @@ def _q_values(mean: np.ndarray, null: np.ndarray, kinds: np.ndarray) -> np.ndarr
     p_values = np.full(mean.shape, np.nan)
     for kind in np.unique(kinds):
         rows = kinds == kind
-        # Weights grow with the spread of a drug's responses; in units of that drug's own null, drugs can be pooled.
-        n_known = np.maximum((~np.isnan(null[:, rows])).sum(axis=(0, 1)), 1)
-        unit = np.sqrt(np.nansum(null[:, rows] ** 2, axis=(0, 1)) / n_known) + 1e-300
-        pool = np.sort(np.abs(null[:, rows] / unit).ravel())
+        # Never in units of a drug's own null: a fit on noise that chose a small penalty by luck would then look real.
+        pool = np.sort(np.abs(null[:, rows]).ravel())
         pool = pool[~np.isnan(pool)]
-        at_least = len(pool) - np.searchsorted(pool, np.abs(mean[rows] / unit), side="left")
+        at_least = len(pool) - np.searchsorted(pool, np.abs(mean[rows]), side="left")
         p_values[rows] = (at_least + 1) / (len(pool) + 1)
     p_values[np.isnan(mean)] = 1.0
     n = len(p_values)

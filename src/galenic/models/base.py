@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -84,8 +85,9 @@ class Model:
         # Written beside its place and moved there whole, so that no reader ever meets half a model.
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            (draft / "model.json").write_text(json.dumps(header, indent=1, allow_nan=False), encoding="utf-8")
             save_file(arrays, draft / "weights.safetensors")
+            header["weights_sha256"] = _sha256(draft / "weights.safetensors")
+            (draft / "model.json").write_text(json.dumps(header, indent=1, allow_nan=False), encoding="utf-8")
             draft.chmod(0o755)
             if folder.exists():
                 shutil.rmtree(folder)
@@ -128,13 +130,21 @@ def load(folder: str | Path) -> Any:
             "Name the folder that 'galenic fit' or model.save wrote."
         )
     header = _read_header(folder / "model.json")
+    weights = folder / "weights.safetensors"
     try:
-        arrays = load_file(folder / "weights.safetensors")
-    except (SafetensorError, OSError) as error:
+        if _sha256(weights) != header.get("weights_sha256"):
+            raise ValueError("it is not the file that was saved")
+        arrays = load_file(weights)
+    except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(
-            f"{folder / 'weights.safetensors'} cannot be read ({error}). Copy the whole folder again, or fit anew."
+            f"{weights} cannot be read as saved weights ({error}). Copy the whole folder again, or fit anew."
         ) from error
     return find(header["class"])._from_folder(header, arrays)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _read_header(path: Path) -> dict[str, Any]:

@@ -12,6 +12,9 @@ import pandas as pd
 from galenic.data.response import ResponseData
 from galenic.models.baselines.baseline import Baseline
 
+HALVES = 4
+"""Refits on halves that one null is the mean of."""
+
 
 def resampled_importance(
     model: Baseline, data: ResponseData, *, n_repeats: int = 20, n_null: int = 5, seed: int = 0, n_jobs: int = 1
@@ -27,8 +30,8 @@ def resampled_importance(
     n_repeats
         Refits on halves.
     n_null
-        Fits with each drug's responses shuffled over its cells: what chance gives. All cells are used, because a mean
-        over refits on halves varies about as much as one fit on all.
+        Shuffles of each drug's responses over its cells. Each gives the mean over 4 refits on halves: what chance gives
+        for the same statistic.
     seed
         Of the halves and the shuffles.
     n_jobs
@@ -37,30 +40,35 @@ def resampled_importance(
     Returns
     -------
     tuple
-        Weights ``(n_repeats, n_features, n_drugs)`` and null weights ``(n_null, n_features, n_drugs)``, NaN where a
-        drug or a feature was not in a half; the features (modality, feature); the drugs.
+        Weights ``(n_repeats, n_features, n_drugs)`` and null weights ``(n_null, n_features, n_drugs)``, in standard
+        deviations of the drug's response, NaN where a drug or a feature was not in a half; the features (modality,
+        feature); the drugs.
     """
     # A model that reads no genes says so here, before the long work.
     whole = replace(model).fit(data).importance(data)
     index, drugs = whole.index, [str(drug) for drug in whole.columns]
-    jobs = [(number, False) for number in range(n_repeats)] + [(number, True) for number in range(n_null)]
-    tables = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(_refit)(model, data, [seed, number, int(shuffled)], shuffled) for number, shuffled in jobs
-    )
-    stack = np.stack([table.reindex(index=index, columns=drugs).to_numpy() for table in tables])
-    return stack[:n_repeats], stack[n_repeats:], index, drugs
+    null = [(shuffle, half) for shuffle in range(1, n_null + 1) for half in range(HALVES)]
+    jobs = [(0, half) for half in range(n_repeats)] + null
+    tables = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(_refit)(model, data, seed, *job) for job in jobs)
+    # In units that no fit decides, so that the null can be pooled over drugs: a fit on noise may choose a small penalty
+    # by luck, and that luck has to stay in the null.
+    spread = data.pairs.groupby("drug")["response"].std().reindex(drugs).to_numpy()
+    stack = np.stack([table.reindex(index=index, columns=drugs).to_numpy() / spread for table in tables])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a feature that none of the halves had
+        means = np.nanmean(stack[n_repeats:].reshape(n_null, HALVES, len(index), len(drugs)), axis=1)
+    return stack[:n_repeats], means, index, drugs
 
 
-def _refit(model: Baseline, data: ResponseData, seed: list[int], shuffled: bool) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    if shuffled:
-        response = data.response
+def _refit(model: Baseline, data: ResponseData, seed: int, shuffle: int, half: int) -> pd.DataFrame:
+    """Importance of a refit on one random half; ``shuffle`` 0 keeps the responses, any other number shuffles them."""
+    if shuffle:
+        rng, response = np.random.default_rng([seed, shuffle]), data.response
         for rows in data.pairs.groupby("drug").indices.values():
             response[rows] = rng.permutation(response[rows])
-        some = replace(data, pairs=data.pairs.assign(response=response))
-    else:
-        cells = rng.permutation(data.cells.n_obs)[: max(data.cells.n_obs // 2, 2)]
-        some = data.take(np.isin(data.cell_rows, cells)).trim()
+        data = replace(data, pairs=data.pairs.assign(response=response))
+    cells = np.random.default_rng([seed, shuffle, half]).permutation(data.cells.n_obs)[: max(data.cells.n_obs // 2, 2)]
+    some = data.take(np.isin(data.cell_rows, cells)).trim()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return replace(model).fit(some).importance(some)

@@ -13,6 +13,8 @@ from galenic.data.diagnose import diagnose
 from galenic.data.read import write
 from galenic.data.simulate import screen
 
+OTHER_NAMES = "looks like a response table whose columns have other names"
+
 
 def response():
     cell, drug = np.divmod(np.arange(30), 3)
@@ -90,13 +92,20 @@ def test_a_sound_matrix_in_both_orientations(tmp_path):
         (lambda t: (2**t).round(), "counts", "log expression is expected"),
         (lambda t: 2**t, "unlogged expression", "log expression is expected"),
         (lambda t: t.set_axis([f"ENSG{i:011d}.3" for i in range(9)], axis=1), "gene names", "ensembl ids"),
-        (lambda t: t.set_axis([str(i + 100) for i in range(9)], axis=1), "gene names", "entrez ids"),
+        (lambda t: t.set_axis([str(i) for i in range(100, 109)], axis=1), "may be a wide response table", "9 columns"),
+        (
+            lambda t: t.set_axis([f"drug{c * 6}" for c in "abcdefghi"], axis=1),
+            "may be a wide response table",
+            "9 columns",
+        ),
+        (lambda t: pd.concat([t] * 120, axis=1).set_axis(map(str, range(1080)), axis=1), "gene names", "entrez ids"),
         (
             lambda t: t.set_axis(["Trp53", "Egfr", "Kras", "Braf", "Myc", "Pten", "Rbl", "Atm", "Alk"], axis=1),
             "mouse genes",
             "'Trp53'",
         ),
         (lambda t: t.rename(columns={"ALK": "1-Mar"}), "gene names as dates", "'1-Mar'"),
+        (lambda t: t.rename(columns={"ALK": "1-Mar (123)"}), "gene names as dates", "'1-Mar'"),
         (lambda t: t.where(t > 1), "missing values", "of the values"),
         (lambda t: t.where(t > 1, np.inf), "infinite values", "values"),
         (lambda t: t.set_axis(["ACH-000001"] * 2 + list(t.index[2:]), axis=0), "repeated cells", "1 rows"),
@@ -163,4 +172,61 @@ def test_damage_is_an_error_with_a_remedy(tmp_path, content, detail):
 
 def test_an_unknown_table_says_what_is_missing(tmp_path):
     report = found(save(response().rename(columns={"drug": "agent"}), tmp_path, index=False))
-    assert list(report) == ["no table of responses, drugs or cells, and no matrix"]
+    assert list(report) == [OTHER_NAMES]
+    report = diagnose(save(pd.DataFrame({"a": ["x", "y"], "b": ["z", "w"]}), tmp_path, index=False))
+    assert report["finding"].tolist() == ["no table of responses, drugs or cells, and no matrix"]
+    assert report["severity"].tolist() == ["error"]
+    assert "--cell-column, --drug-column, --response-column" in report["remedy"][0]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "de.csv", "xlsx"])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_a_response_table_with_foreign_names_is_told(tmp_path, suffix, numbers):
+    frame = response().set_axis(["Zelllinie", "Wirkstoff", "Wert"], axis=1)
+    if numbers:
+        frame = frame.assign(Zelllinie=frame.index // 3 + 906798, Wirkstoff=frame.index % 3 + 135)
+    path = tmp_path / f"file.{suffix}"
+    if suffix == "xlsx":
+        frame.to_excel(path, index=False)
+    else:
+        german = {"sep": ";", "decimal": ","} if suffix == "de.csv" else {}
+        frame.to_csv(path, index=False, **german)
+    report = diagnose(path)
+    assert report["finding"].tolist() == [OTHER_NAMES]
+    assert report["severity"].tolist() == ["error"]
+    assert "cell 'Zelllinie', drug 'Wirkstoff', response 'Wert'" in report["detail"][0]
+
+
+def test_a_small_matrix_is_no_response_table(tmp_path):
+    small = expression().iloc[:, :3]
+    for frame in (small, small.round(), (small > 6).astype(int)):
+        assert OTHER_NAMES not in set(diagnose(save(frame, tmp_path))["finding"])
+
+
+def test_decimal_commas_are_peeked_at_as_they_are_read(tmp_path):
+    path = save(expression(), tmp_path, sep=";", decimal=",")
+    assert diagnose(path)["finding"].tolist() == ["expression", "scale", "gene names"]
+
+
+@pytest.mark.parametrize(("n_cells", "repeats"), [(6, 0), (12, 2)])
+def test_centred_values_are_told_however_few_or_repeated(tmp_path, n_cells, repeats):
+    frame = expression().iloc[[0] * n_cells]
+    frame = pd.DataFrame(np.random.default_rng(1).normal(0, 3, frame.shape), columns=frame.columns)
+    frame.index = [f"ACH-{max(i, repeats):06d}" for i in range(n_cells)]
+    scale = diagnose(save(frame, tmp_path)).set_index("finding").loc["scale"]
+    assert scale["severity"] == "note"
+    assert "log scale" not in scale["detail"]
+
+
+def test_logs_with_a_floor_are_no_z_scores(tmp_path):
+    rng = np.random.default_rng(0)
+    log = np.where(rng.random((40, 9)) < 0.4, -9.97, rng.uniform(0, 12, (40, 9)))
+    frame = pd.DataFrame(log, [f"ACH-{i:06d}" for i in range(40)], expression().columns)
+    assert abs(frame.to_numpy().mean()) < 1.0
+    scale = diagnose(save(frame.iloc[:8], tmp_path)).set_index("finding").loc["scale"]
+    assert scale["detail"].startswith("log scale")
+
+
+def test_several_responses_are_noted(tmp_path):
+    notes = found(save(response().assign(auc=0.5), tmp_path, index=False), "note")
+    assert notes["several responses"] == "'ln_ic50' is read, 'auc' not"

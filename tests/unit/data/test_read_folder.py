@@ -87,7 +87,7 @@ def test_what_exists_is_replaced_only_on_request(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("x")
-    with pytest.raises(FileExistsError, match="Choose another name"):
+    with pytest.raises(FileExistsError, match="Choose another folder"):
         write(awkward(), tmp_path / "precious", overwrite=True)
 
 

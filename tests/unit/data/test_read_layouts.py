@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galenic.data.read import ctrp, depmap_expression, events, gdsc, layout, prism, xena
+from galenic.data.read import ctrp, depmap_expression, events, gdsc, layout, prism, response_data, xena
 
 COSMIC = [683665, 683667, 684052, 684055]
 NAMES = ["MC-CAR", "PFSK-1", "A673", "ES3"]
@@ -184,6 +184,19 @@ def test_prism_averages_screens_or_tells_them_apart(tmp_path):
     apart = prism(tmp_path / "secondary.csv", repeats="keep")
     assert sorted(apart.pairs["study"]) == ["HTS002", "MTS010", "MTS010", "MTS010"]
     assert len(prism(tmp_path / "secondary.csv", passed_only=False)) == 4
+
+
+def test_prism_as_a_plain_table_names_the_response_and_keeps_structures():
+    with pytest.warns(UserWarning, match=r"'ic50' is read, 'auc' not"):
+        data = response_data(prism_table(), missing="drop")
+    assert data.unit == "ln_ic50"
+    pd.testing.assert_series_equal(data.drugs["smiles"], prism(prism_table()).drugs["smiles"])
+    assert data.drugs["structure"].notna().all()
+
+
+def test_gdsc_refuses_a_table_of_another_study():
+    with pytest.raises(ValueError, match=r"columns for a cell .* and a drug .*it has 'broad_id'.*--layout prism"):
+        gdsc(prism_table())
 
 
 def test_prism_ic50_is_logged_and_may_be_missing():

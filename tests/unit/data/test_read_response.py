@@ -173,7 +173,8 @@ def test_without_matrices_and_tables_the_response_speaks_for_itself():
 
 def test_units_are_converted_and_chosen():
     response = pd.DataFrame({"cell": ["A", "B"], "drug": "x", "IC50": [1.0, np.e], "AUC": [0.3, 0.6]})
-    data = response_data(response)
+    with pytest.warns(UserWarning, match=r"'IC50' is read, 'AUC' not.*--response-column"):
+        data = response_data(response)
     np.testing.assert_allclose(data.response, [0, 1], atol=1e-12)
     assert data.unit == "ln_ic50"
     np.testing.assert_allclose(response_data(response, unit="auc").response, [0.3, 0.6])
@@ -203,7 +204,7 @@ def test_an_unlogged_response_is_refused_and_the_remedy_works():
 
 def test_columns_may_be_chosen():
     response = pd.DataFrame({"line": ["A", "B"], "agent": ["x", "x"], "value": [1.0, 2.0]})
-    with pytest.raises(ValueError, match=r"column for the cell.*columns=\{'cell'"):
+    with pytest.raises(ValueError, match=r"column for the cell.*columns=\{'cell'.*--cell-column"):
         response_data(response)
     choice = {"cell": "line", "drug": "agent", "response": "value"}
     assert len(response_data(response, columns=choice, unit="ln_ic50")) == 2
@@ -267,3 +268,30 @@ def test_unlogged_expression_is_warned_of():
     response, expression, _, drugs, _ = screen()
     with pytest.warns(UserWarning, match="log scale; it reaches 8,000"):
         response_data(response, expression=expression * 1000, drugs=drugs)
+
+
+def test_two_scales_of_one_response_are_no_choice():
+    response = pd.DataFrame({"cell": ["A", "B"], "drug": "x", "IC50": [1.0, np.e], "LN_IC50": [0.0, 1.0]})
+    assert response_data(response).response.tolist() == [0, 1]
+
+
+def test_a_wide_table_is_to_be_melted():
+    wide = pd.DataFrame(np.ones((3, 9)), columns=[str(i) for i in range(9)]).assign(cosmic_id=[1, 2, 3])
+    with pytest.raises(ValueError, match=r"column for the drug.*pandas\.melt.*--drug-column"):
+        response_data(wide)
+    with pytest.raises(ValueError, match="column for the drug") as narrow:
+        response_data(wide.drop(columns=[str(i) for i in range(1, 9)]))
+    assert "melt" not in str(narrow.value)
+
+
+def test_a_few_smiles_that_do_not_parse_are_warned_of_by_drug():
+    response = pd.DataFrame({"cell": "A", "drug": ["x", "y", "z"], "ln_ic50": [1.0, 2.0, 3.0]})
+    drugs = pd.DataFrame({"drug": ["x", "y", "z"], "smiles": ["CCO", "C1CC", "CCN"]})
+    with pytest.warns(UserWarning, match=r"1 of 3 SMILES do not parse \(y: 'C1CC'\)"):
+        data = response_data(response, drugs=drugs)
+    assert data.drugs["smiles"].isna().to_dict() == {"x": False, "y": True, "z": False}
+
+
+def test_the_first_of_several_smiles_is_read():
+    response = pd.DataFrame({"cell": "A", "drug": ["x", "y"], "ln_ic50": [1.0, 2.0], "SMILES": ["CCO, CCN", None]})
+    assert response_data(response).drugs["smiles"].fillna("").to_dict() == {"x": "CCO", "y": ""}

@@ -152,3 +152,18 @@ def test_json_is_not_taken_for_a_matrix(tmp_path):
     (tmp_path / "meta.json").write_text('{"a": 1, "b": 2, "c": 3}')
     with pytest.raises(ValueError, match=r"meta\.json is JSON"):
         table(tmp_path / "meta.json")
+
+
+def test_new_cells_are_no_response_table(tmp_path):
+    response = pd.DataFrame({"cell": ["A", "B"], "drug": "x", "ln_ic50": [1.0, 2.0]})
+    response.to_csv(tmp_path / "response.csv", index=False)
+    for source in (response, response.set_index("cell"), tmp_path / "response.csv"):
+        with pytest.raises(ValueError, match="this is a response table, a matrix of expression is expected"):
+            cells_to_predict(source, drugs=DRUGS)
+
+
+def test_drugs_to_predict_that_do_not_parse_are_named():
+    genes = pd.DataFrame({"TP53": [1.0], "EGFR": [3.0]}, index=["p1"])
+    drugs = pd.concat([DRUGS, pd.DataFrame({"drug": ["D7"], "smiles": ["C1CC"]})])
+    with pytest.raises(ValueError, match=r"1 of 3 do not \(D7: 'C1CC'\).*--drugs"):
+        cells_to_predict(genes, drugs=drugs)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galenic.data.units import SPELLINGS, family, guess_unit, to_unit, unit_of_name
+from galenic.data.units import ACCEPTED, SPELLINGS, family, guess_unit, to_unit, unit_of_name
 
 FROM_MICROMOLAR = {
     "ln_ic50": np.log,
@@ -110,3 +110,12 @@ def test_an_unknown_column_or_unit_is_named():
         family("ic90")
     with pytest.raises(ValueError, match="held in one of"):
         to_unit([1.0], "ic50", "ic50_nm")
+
+
+def test_every_unit_is_named_where_one_is_wanted():
+    assert set(ACCEPTED) == set(SPELLINGS)
+    assert ACCEPTED[:4] == ("ln_ic50", "ic50", "auc", "viability")
+    for wrong in (lambda: guess_unit("z_score", [1.0]), lambda: family("nm")):
+        with pytest.raises(ValueError, match="--unit") as error:
+            wrong()
+        assert all(repr(unit) in str(error.value) for unit in SPELLINGS)

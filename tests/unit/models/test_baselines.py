@@ -199,7 +199,8 @@ def test_unmeasured_modalities_count_as_average(rng: np.random.Generator) -> Non
     genes[2] = np.nan
     data = container(rng.normal(size=(6, 2)), genes)
     features, arrays = learn_inputs(data.cells, ("expression",))
-    block = read_inputs(data.cells, features, arrays)["expression"]
+    with pytest.warns(UserWarning, match="1 of 6 cells have no expression"):
+        block = read_inputs(data.cells, features, arrays)["expression"]
     np.testing.assert_array_equal(block[2], 0)
     np.testing.assert_allclose(arrays["mean.expression"], np.nanmean(genes, axis=0), rtol=1e-6)
 

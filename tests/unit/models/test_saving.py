@@ -45,7 +45,7 @@ def test_a_header_that_does_not_fit_is_refused(saved: Path, changes: dict[str, o
 def test_truncated_weights_are_refused(saved: Path) -> None:
     weights = saved / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"cannot be read .* fit anew"):
+    with pytest.raises(ValueError, match=r"cannot be read as saved weights .* fit anew"):
         galenic.load(saved)
 
 
@@ -80,3 +80,12 @@ def test_an_earlier_model_is_replaced_whole(saved: Path) -> None:
 
 def test_a_run_folder_is_read_as_its_model(saved: Path) -> None:
     assert repr(galenic.load(saved.parent)) == "KernelRidge()"
+
+
+def test_altered_weights_are_refused(saved: Path) -> None:
+    weights = saved / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 255
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match="not the file that was saved"):
+        galenic.load(saved)

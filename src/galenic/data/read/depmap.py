@@ -116,8 +116,6 @@ def prism(
             )
         steps.append(step("STR profiling", passed.sum(), (~passed).sum(), "the cell line did not pass it", failed))
         frame = frame[passed]
-    if "smiles" in frame:
-        frame = frame.assign(smiles=frame["smiles"].str.split(",").str[0].str.strip())
     data = response_data(
         frame,
         expression=expression,

@@ -68,11 +68,24 @@ def read_drugs(
     named = {role: find(source.columns, aliases) for role, aliases in ROLES.items()}
     known = {role: source[found[0]] for role, found in named.items() if found}
     known = {role: column if role == "name" else without_marks(column) for role, column in known.items()}
+    if "smiles" in known:
+        known["smiles"] = _first_of_list(known["smiles"])
     drugs = pd.DataFrame(known, index=source.index)
     if "smiles" not in drugs:
         drugs.insert(0, "smiles", pd.Series(np.nan, index=drugs.index, dtype="object"))
     drugs = drugs.join(source[others])[(source_ids.notna() & ~source_ids.duplicated()).to_numpy()]
     return ids[key], drugs.set_axis(pd.Index(source_ids.dropna().drop_duplicates().to_numpy().astype(str)), axis=0)
+
+
+def unparsable(given: pd.DataFrame, standard: pd.DataFrame) -> pd.Series:
+    """The SMILES that were given and have no standard form, by drug id."""
+    texts = given["smiles"].dropna()
+    return texts[standard["smiles"].reindex(texts.index.astype(str)).isna().to_numpy()]
+
+
+def named_smiles(bad: pd.Series) -> str:
+    """The first drugs of ``bad``, id and SMILES."""
+    return ", ".join(f"{drug}: {text!r}" for drug, text in bad.head(3).items()) + (", ..." if len(bad) > 3 else "")
 
 
 def _absent(ids: pd.Series, known: pd.Series) -> np.ndarray:
@@ -86,3 +99,9 @@ def _require_once(ids: pd.Series, column: str) -> None:
             f"each drug should stand once in the drug table; {len(twice):,} of column {column!r} stand more than once "
             f"(first: {first(twice)}). Keep one row for each, or join by an id that tells them apart."
         )
+
+
+def _first_of_list(smiles: pd.Series) -> pd.Series:
+    """The first of several SMILES, as PRISM lists them; no SMILES has a comma in it."""
+    values = [text.split(",")[0].strip() or np.nan if isinstance(text, str) else text for text in smiles]
+    return pd.Series(values, index=smiles.index, dtype="object")

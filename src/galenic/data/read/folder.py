@@ -60,7 +60,9 @@ def write(data: ResponseData, folder: str | Path, *, overwrite: bool = False) ->
     """
     folder = Path(folder)
     if folder.exists() and not (overwrite and (folder / MANIFEST).is_file()):
-        remedy = "Choose another name" + ("" if overwrite else ", or say overwrite=True if it holds ResponseData")
+        remedy = "Choose another folder"
+        if not overwrite:
+            remedy += ", or overwrite=True from Python if it holds ResponseData"
         raise FileExistsError(f"{folder} should be a new folder; it exists already. {remedy}.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft, old = (folder.with_name(f".{folder.name}-{uuid.uuid4().hex}") for _ in range(2))

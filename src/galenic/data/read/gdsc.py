@@ -13,9 +13,12 @@ from galenic.data.checks import first
 from galenic.data.read.columns import CELL, as_ids, find, plain
 from galenic.data.read.layout import files_by_layout, layout_of, only, peek
 from galenic.data.read.matrices import Source, matrix
-from galenic.data.read.response import Repeats, TableSource, response_data
+from galenic.data.read.response import Repeats, TableSource, as_table, response_data
 from galenic.data.read.tables import table
 from galenic.data.response import ResponseData
+
+GDSC_CELL = ("COSMIC_ID", "SANGER_MODEL_ID", "CELL_LINE_NAME")
+GDSC_DRUG = ("DRUG_ID", "DRUG_NAME")
 
 
 def gdsc(
@@ -62,7 +65,8 @@ def gdsc(
     Raises
     ------
     ValueError
-        If a folder holds several candidates for one role, or as for :func:`galenic.data.read.response_data`.
+        If a folder holds several candidates for one role, the table has no ids of GDSC, or as for
+        :func:`galenic.data.read.response_data`.
 
     References
     ----------
@@ -81,8 +85,12 @@ def gdsc(
         found = _folder(Path(response), expression, mutation, methylation, drugs, cells)
         response, expression, mutation, methylation, drugs, cells = found
     modalities = {"mutation": mutation, "methylation": methylation}
+    frame = as_table(response)
+    _require_gdsc(frame)
+    if unit is None and any(plain(column) == "lnic50" for column in frame.columns):
+        unit = "ln_ic50"
     return response_data(
-        response,
+        frame,
         expression=None if expression is None else gdsc_expression(expression),
         modalities={name: events(source) for name, source in modalities.items() if source is not None},
         drugs=drugs,
@@ -93,6 +101,21 @@ def gdsc(
         symbols=symbols,
         missing="drop",
     )
+
+
+def _require_gdsc(frame: pd.DataFrame) -> None:
+    """Raise ``ValueError`` unless cells and drugs go by ids or names that GDSC uses."""
+    lacking = [
+        f"{what} ({first(names)})"
+        for what, names in (("a cell", GDSC_CELL), ("a drug", GDSC_DRUG))
+        if not find(frame.columns, names)
+    ]
+    if lacking:
+        raise ValueError(
+            f"a GDSC table should have columns for {' and '.join(lacking)}; it has {first(frame.columns, 8)}. "
+            "Read it as a plain table with response_data (--layout tables), or with the reader of its own layout, such "
+            "as prism (--layout prism)."
+        )
 
 
 def gdsc_expression(source: Source) -> pd.DataFrame | AnnData:
@@ -128,7 +151,7 @@ def events(source: Source) -> pd.DataFrame:
     if wrong.size:
         raise ValueError(
             f"an event matrix should hold 0 and 1; {wrong.size:,} values are neither (first: {first(wrong)}). "
-            "Binarise it, or read it as a modality of numbers with response_data(modalities=...)."
+            "Binarise it, or read it as a modality of numbers with response_data(modalities=...) (--modality)."
         )
     return found
 

@@ -80,6 +80,8 @@ def layout_of(rows: pd.DataFrame) -> Layout:
     ]
     if find(columns, SMILES):
         return "drugs"
+    if not cells and not drugs and not find(columns[:1], GENE) and long_table(rows):
+        return "unknown"
     is_matrix = len(features) >= MANY or bool(find(columns[:1], GENE))
     if not is_matrix and drugs and find(columns, TARGETS):
         return "drugs"
@@ -88,6 +90,31 @@ def layout_of(rows: pd.DataFrame) -> Layout:
     if features and len(features) > 0.5 * (len(columns) - 1):
         return _kind_of_matrix(rows.iloc[:, features].to_numpy(dtype=np.float64))
     return "drugs" if drugs and not cells and rows[drugs[0]].is_unique else "unknown"
+
+
+def long_table(rows: pd.DataFrame) -> tuple[str, str, str] | None:
+    """The likely cell, drug and response of a table that is one row a measurement; ``None`` if it does not look so.
+
+    Two columns of ids (text or whole numbers above zero), of which one repeats, and then one of fractions.
+
+    Examples
+    --------
+    >>> long_table(pd.DataFrame({"Zelle": ["A", "A"], "Wirkstoff": ["x", "y"], "Wert": [0.5, 1.5]}))
+    ('Zelle', 'Wirkstoff', 'Wert')
+    """
+    if not 3 <= rows.shape[1] < MANY:
+        return None
+    is_id = [_ids(rows.iloc[:, i]) for i in range(rows.shape[1])]
+    ids = rows.columns[is_id]
+    if len(ids) < 2 or rows.columns.has_duplicates:
+        return None
+    numbers = rows.loc[:, [_numbers(rows[column]) for column in rows.columns]]
+    values = [column for column in numbers if (numbers[column].dropna() % 1 != 0).any()]
+    if not values:
+        return None
+    cell, drug = ids[:2]
+    repeat = rows[cell].duplicated().any() or rows[drug].duplicated().any()
+    return (str(cell), str(drug), str(values[0])) if repeat else None
 
 
 def peek(path: str | Path) -> pd.DataFrame:
@@ -101,7 +128,8 @@ def peek(path: str | Path) -> pd.DataFrame:
         return pd.DataFrame() if batch is None else batch.to_pandas()
     text = text_layout(path)
     lines = [row for row in text.rows if len(row) == len(text.names)]
-    columns = {i: _typed([row[i] for row in lines]) for i in range(len(text.names))}
+    comma = text.delimiter == ";"
+    columns = {i: _typed([row[i] for row in lines], decimal_comma=comma) for i in range(len(text.names))}
     return pd.DataFrame(columns).set_axis(text.names, axis=1)
 
 
@@ -130,12 +158,20 @@ def only(paths: list[Path], what: str, folder: str | Path, argument: str) -> Pat
     return paths[0] if paths else None
 
 
-def _typed(values: list[str]) -> np.ndarray:
+def _typed(values: list[str], *, decimal_comma: bool) -> np.ndarray:
     known = [None if value.strip() in MISSING else value for value in values]
     try:
-        return np.array([np.nan if value is None else float(value) for value in known])
+        texts = [value.replace(",", ".") if value and decimal_comma else value for value in known]
+        return np.array([np.nan if text is None else float(text) for text in texts])
     except ValueError:
         return np.array(known, dtype="object")
+
+
+def _ids(column: pd.Series) -> bool:
+    known = column.dropna()
+    if not _numbers(column):
+        return len(known) > 0
+    return bool((known > 0).all() and (known == known.round()).all() and known.max() > 1) if len(known) else False
 
 
 def _states_unit(column: str) -> bool:

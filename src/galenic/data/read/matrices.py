@@ -233,7 +233,8 @@ def merge_rows(values: np.ndarray, ids: np.ndarray, repeats: str, name: str) -> 
     if differ.any() and repeats == "refuse":
         raise ValueError(
             f"each cell of {name} should stand once; {n_ids:,} stand more than once with different values "
-            f"(first: {first(pd.unique(twice.index))}). Choose one row for each, or read with repeats='mean'."
+            f"(first: {first(pd.unique(twice.index))}). Choose one row for each, or read with "
+            "repeats='mean' (--repeats mean)."
         )
     how = "averaged" if differ.any() else "their values are the same, one is kept"
     warnings.warn(

@@ -9,14 +9,17 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.checks import require_unique
-from galenic.data.drugs import require_parsable, standardise
+from galenic.data.checks import first, require_unique
+from galenic.data.drugs import standardise
 from galenic.data.read.columns import DRUG, find
-from galenic.data.read.drug_table import read_drugs
+from galenic.data.read.drug_table import named_smiles, read_drugs, unparsable
+from galenic.data.read.files import kind_of_file
 from galenic.data.read.folder import read_folder
 from galenic.data.read.join import id_columns
+from galenic.data.read.layout import layout_of, peek
 from galenic.data.read.matrices import Source, matrix
 from galenic.data.read.response import TableSource, as_table, response_data
+from galenic.data.read.tables import with_index_as_column
 from galenic.data.response import ResponseData, empty_coverage
 
 
@@ -51,7 +54,8 @@ def cells_to_predict(
     Raises
     ------
     ValueError
-        If neither ``drugs`` nor ``known`` is given, or the matrix cannot be read.
+        If neither ``drugs`` nor ``known`` is given, the matrix cannot be read or is a response table, or a SMILES of
+        ``drugs`` does not parse.
 
     Examples
     --------
@@ -65,10 +69,24 @@ def cells_to_predict(
     if isinstance(source, (str, Path)) and Path(source).is_dir():
         data = read_folder(source)
     else:
+        _require_matrix(source)
         data = _from_matrix(source, modalities, cells, symbols)
     asked, coverage = (known, empty_coverage()) if drugs is None else _drugs(drugs)
     coverage = pd.concat([table for table in (data.coverage, coverage) if len(table)] or [coverage], ignore_index=True)
     return replace(data, pairs=data.pairs.iloc[:0], drugs=asked, coverage=coverage).grid()
+
+
+def _require_matrix(source: Source) -> None:
+    """Raise ``ValueError`` if ``source`` is a table of responses."""
+    if isinstance(source, AnnData) or (not isinstance(source, pd.DataFrame) and kind_of_file(source) == "h5ad"):
+        return
+    rows = with_index_as_column(source.head(20)) if isinstance(source, pd.DataFrame) else peek(source)
+    if layout_of(rows) == "response":
+        raise ValueError(
+            "new cells should come as a matrix of expression, cells x genes; this is a response table, a matrix of "
+            f"expression is expected (columns: {first(rows.columns, 6)}). Name the matrix; which drugs to predict is "
+            "said with drugs= (--drugs)."
+        )
 
 
 def _from_matrix(
@@ -98,5 +116,11 @@ def _drugs(source: TableSource) -> tuple[pd.DataFrame, pd.DataFrame]:
     ids = id_columns(table, [key])
     require_unique(pd.Index(ids[key].dropna()), "drug ids")
     _, drugs = read_drugs(ids, table, None, chosen=None, steps=[])
-    require_parsable(drugs["smiles"].dropna())
-    return standardise(drugs)
+    standard, coverage = standardise(drugs)
+    bad = unparsable(drugs, standard)
+    if len(bad):
+        raise ValueError(
+            f"every SMILES of the drugs should parse; {len(bad):,} of {int(drugs['smiles'].notna().sum()):,} do not "
+            f"({named_smiles(bad)}). Correct them in the table of drugs= (--drugs), or remove those drugs."
+        )
+    return standard, coverage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,13 +17,15 @@ from galenic.data.drugs import standardise
 from galenic.data.read.cells import read_cells
 from galenic.data.read.columns import CELL, DRUG, REPLICATE, STUDY, as_ids, find, require_choice
 from galenic.data.read.coverage import Step, coverage_table, step
-from galenic.data.read.drug_table import read_drugs
+from galenic.data.read.drug_table import named_smiles, read_drugs, unparsable
 from galenic.data.read.join import id_columns
 from galenic.data.read.matrices import Source
 from galenic.data.read.tables import table, with_index_as_column
 from galenic.data.response import PAIR_KEYS, ResponseData
 
 TableSource: TypeAlias = str | Path | pd.DataFrame
+WIDE = 8
+"""Columns of numbers without a unit from which on a table is not one row a measurement."""
 ROLES = ("cell", "drug", "response", "study", "replicate")
 Repeats = Literal["refuse", "mean"]
 Missing = Literal["refuse", "drop"]
@@ -90,7 +93,8 @@ def response_data(
     Warns
     -----
     UserWarning
-        If expression looks unlogged, or genes or cells were merged.
+        If expression looks unlogged, genes or cells were merged, a SMILES does not parse (the structure is set
+        missing), or several columns could be the response and neither ``columns`` nor ``unit`` says which.
 
     Notes
     -----
@@ -119,7 +123,10 @@ def response_data(
     drug_ids = _ids_of(frame, "drug", DRUG, choice)
     values, out_unit = _response_values(frame, choice, unit, missing, steps)
     if expression is not None and "expression" in (modalities or {}):
-        raise ValueError("expression should be given once; it is in modalities= as well. Remove it there.")
+        raise ValueError(
+            "expression= (--expression) should be given once; it is in modalities= (--modality) as well. "
+            "Remove it there."
+        )
     sources = {**({} if expression is None else {"expression": expression}), **(modalities or {})}
     info = None if cells is None else as_table(cells)
     cell, adata = read_cells(cell_ids, frame, sources, info, symbols=symbols, repeats=repeats, steps=steps)
@@ -143,13 +150,17 @@ def response_data(
 
 
 def _require_structures(given: pd.DataFrame, standard: pd.DataFrame) -> None:
-    """A few SMILES that do not parse are reported; a column of them is not one of SMILES."""
-    texts = given["smiles"].dropna()
-    bad = texts[standard["smiles"].reindex(texts.index.astype(str)).isna().to_numpy()]
-    if len(bad) > len(texts) / 2:
+    """A few SMILES that do not parse are warned of; a column of them is not one of SMILES."""
+    bad, n_given = unparsable(given, standard), int(given["smiles"].notna().sum())
+    if len(bad) > n_given / 2:
         raise ValueError(
-            f"most SMILES of the drug table should parse; {len(bad):,} of {len(texts):,} do not (first: {first(bad)}). "
+            f"most SMILES of the drug table should parse; {len(bad):,} of {n_given:,} do not ({named_smiles(bad)}). "
             "Correct them, or rename the column if it does not hold SMILES."
+        )
+    if len(bad):
+        warnings.warn(
+            f"{len(bad):,} of {n_given:,} SMILES do not parse ({named_smiles(bad)}); these drugs have no structure.",
+            stacklevel=3,
         )
 
 
@@ -172,10 +183,17 @@ def _ids_of(frame: pd.DataFrame, role: str, aliases: tuple[str, ...], choice: Ma
     if not names:
         raise ValueError(
             f"the response table needs a column for the {role}, such as {first(aliases, 4)}; it has "
-            f"{first(frame.columns, 12)}. "
-            f"Rename one, or say which with columns={{{role!r}: ...}} (--columns {role}=...)."
+            f"{first(frame.columns, 12)}. {_wide(frame)}"
+            f"Rename one, or say which with columns={{{role!r}: ...}} (--{role}-column)."
         )
     return id_columns(frame, names)
+
+
+def _wide(frame: pd.DataFrame) -> str:
+    """What to do if the drugs seem to be the columns; ``""`` if they do not."""
+    if len(frame.select_dtypes("number").columns) < WIDE:
+        return ""
+    return "It may be a wide table, cells x drugs: melt it to cell, drug, response (pandas.melt). "
 
 
 def _response_values(
@@ -183,7 +201,15 @@ def _response_values(
 ) -> tuple[np.ndarray | None, str]:
     if "response" in choice and choice["response"] is None:
         return None, units.family(unit or "ln_ic50")
+    is_open = choice.get("response") is None and unit is None
     column, unit = response_column(frame, choice.get("response"), unit)
+    others = other_responses(frame, column, unit) if is_open else []
+    if others:
+        warnings.warn(
+            f"{len(others) + 1:,} columns could be the response; {column!r} is read, {first(others)} not. "
+            "Say which with columns={'response': ...} (--response-column) or unit=... (--unit).",
+            stacklevel=3,
+        )
     numbers = pd.to_numeric(frame[column], errors="coerce")
     text = frame[column][numbers.isna() & frame[column].notna()]
     if len(text):
@@ -230,7 +256,7 @@ def response_column(frame: pd.DataFrame, chosen: str | None, unit: str | None) -
         raise ValueError(
             f"the response table needs a column of responses whose name says its unit, such as 'ln_ic50', 'ic50' or "
             f"'auc'; it has {first(frame.columns, 12)}. "
-            "Say which with columns={'response': ...} and unit=... (--unit)."
+            "Say which with columns={'response': ...} (--response-column) and unit=... (--unit)."
         )
     if unit is not None and unit in named:
         return named[unit], unit
@@ -238,9 +264,15 @@ def response_column(frame: pd.DataFrame, chosen: str | None, unit: str | None) -
     if unit is not None and units.family(unit) != units.family(first_unit):
         raise ValueError(
             f"unit={unit!r} should be the unit of a response column; the table has {first(named.values(), 5)}. "
-            "Leave unit out, or say which column with columns={'response': ...}."
+            "Leave unit (--unit) out, or say which column with columns={'response': ...} (--response-column)."
         )
     return named[first_unit], unit or first_unit
+
+
+def other_responses(frame: pd.DataFrame, column: str, unit: str) -> list[str]:
+    """Columns that state another kind of response than ``column`` does."""
+    known = {name: units.unit_of_name(name) for name in frame.columns if name != column}
+    return [name for name, other in known.items() if other is not None and units.family(other) != units.family(unit)]
 
 
 def _told_apart_by(frame: pd.DataFrame, choice: Mapping[str, str | None], study: str | None) -> dict[str, np.ndarray]:

@@ -91,7 +91,7 @@ def xena(
     if symbols is None and frame.columns.str.startswith("ENSG").mean() > 0.5:
         warnings.warn(
             f"the genes are Ensembl ids (first: {first(frame.columns)}), while models are mostly fitted on symbols. "
-            "Give symbols= (Ensembl id to symbol) to translate them.",
+            "Give symbols= (--symbols), Ensembl id to symbol, to translate them.",
             stacklevel=2,
         )
     highest = float(np.nanmax(frame.to_numpy(), initial=0.0))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from galenic.data.checks import first
 from galenic.data.expression import align, modality
 
 N_FEATURES = 5000
@@ -63,6 +65,7 @@ def read_inputs(cells: AnnData, features: dict[str, list[str]], arrays: dict[str
     blocks = {}
     for name, wanted in features.items():
         if name == "tissue":
+            _warn_of_unknown_tissues(cells, wanted)
             tissue = (
                 cells.obs["tissue"] if "tissue" in cells.obs else pd.Series(None, index=cells.obs_names, dtype="object")
             )
@@ -70,8 +73,26 @@ def read_inputs(cells: AnnData, features: dict[str, list[str]], arrays: dict[str
             blocks[name] = known.astype(np.float64)
             continue
         values = (align(modality(cells, name), wanted, name) - arrays[f"mean.{name}"]) / arrays[f"scale.{name}"]
+        empty = cells.obs_names[np.isnan(values).all(axis=1)]
+        if len(empty):
+            warnings.warn(
+                f"{len(empty):,} of {cells.n_obs:,} cells have no {name} (first: {first(empty)}); "
+                "each is taken for the average cell.",
+                stacklevel=2,
+            )
         blocks[name] = np.nan_to_num(values, nan=0.0)
     return blocks
+
+
+def _warn_of_unknown_tissues(cells: AnnData, wanted: list[str]) -> None:
+    known = cells.obs["tissue"].astype(str).isin(wanted) if "tissue" in cells.obs else np.zeros(cells.n_obs, dtype=bool)
+    unknown = cells.obs_names[~np.asarray(known)]
+    if len(unknown):
+        warnings.warn(
+            f"the model reads tissues; {len(unknown):,} of {cells.n_obs:,} cells have none that it was fitted on "
+            f"(first: {first(unknown)}), so they are predicted without. Give a table of cells with a tissue column (--cells).",
+            stacklevel=3,
+        )
 
 
 def feature_index(features: dict[str, list[str]], names: Any = None) -> pd.MultiIndex:
