@@ -34,7 +34,8 @@ class DataFlags:
     response_column
         Column of the response table that holds the response, where it is not recognised.
     unit
-        Unit of the response where the column's name does not tell: ln_ic50, ic50 (micromolar), auc or viability.
+        Unit of the response where the column's name does not tell: ln_ic50, ic50 (micromolar), auc, viability, ic50_nm,
+        log10_ic50, pic50, ...
     repeats
         What to do where a (cell, drug) pair stands twice: refuse or take the mean.
     missing

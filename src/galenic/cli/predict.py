@@ -82,7 +82,7 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
             out,
             verb="predict",
             command=summary.typed(),
-            fields={"model": type(model).__name__, "folder": folder},
+            fields={"model": type(model).__name__, "folder": folder, "judged": judged(folder)},
             title=f"{data.cells.n_obs:,} cells, {len(data.drugs):,} drugs ranked by {type(model).__name__}",
             inputs=[source, *([how.drugs] if how.drugs else []), *([how.cells] if how.cells else [])],
             overwrite=how.overwrite,
@@ -98,6 +98,16 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     for cell, best in list(table[table["rank"] <= 3].groupby("cell", sort=False))[:5]:
         typer.echo(f"{cell}: {', '.join(f'{row.name} ({row.prediction:.2f})' for row in best.itertuples())}")
     summary.finish(run)
+
+
+def judged(folder: str) -> list[str]:
+    """What the run that fitted the model found of its skill; empty where it was not judged."""
+    from pathlib import Path
+
+    from galenic.report import run as run_folder
+    from galenic.report.sections import answers
+
+    return [said for _, said in answers(run_folder.read(folder))] if (Path(folder) / "run.json").is_file() else []
 
 
 def _require_free(path: Any, overwrite: bool) -> None:

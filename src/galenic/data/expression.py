@@ -35,13 +35,14 @@ def modality(cells: AnnData, name: str) -> pd.DataFrame:
     if name == "expression":
         if cells.X is None or cells.n_vars == 0:
             raise ValueError(
-                f"the cells should carry expression; these {cells.n_obs:,} have none. Read it with expression=FILE."
+                f"the cells should carry expression; these {cells.n_obs:,} have none. "
+                "Read it with expression=FILE (--expression)."
             )
         return pd.DataFrame(dense(cells.X), index=cells.obs_names, columns=cells.var_names)
     if name not in cells.obsm:
         raise ValueError(
             f"the cells should carry the modality {name!r}; they have {first(['expression', *cells.obsm], 8)}. "
-            "Read it with modalities={name: file}, or choose a model that does not need it."
+            "Read it with modalities={name: file} (--modality), or choose another model."
         )
     table = cells.obsm[name]
     if not isinstance(table, pd.DataFrame):

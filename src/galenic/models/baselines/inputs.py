@@ -90,7 +90,8 @@ def _warn_of_unknown_tissues(cells: AnnData, wanted: list[str]) -> None:
     if len(unknown):
         warnings.warn(
             f"the model reads tissues; {len(unknown):,} of {cells.n_obs:,} cells have none that it was fitted on "
-            f"(first: {first(unknown)}), so they are predicted without. Give a table of cells with a tissue column (--cells).",
+            f"(first: {first(unknown)}), so they are predicted without. "
+            "Give a table of cells with a tissue column (--cells).",
             stacklevel=3,
         )
 
