@@ -9,9 +9,10 @@ import pandas as pd
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.figures import forest
 from galenic.report.run import Run
-from galenic.report.words import NOTHING, UNITS, count, interval, number, p_value
+from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, number, p_value
 
 N_CELLS, N_DRUGS = 20, 5  # of the ranking: what a page can show
+MIN_CELLS, MOSTLY = 3, 0.9  # cells, and share of them with the same leading drugs, from which that is worth saying
 N_GENES, MAX_ROWS = 20, 6000  # of the biomarkers
 MEASURES = {
     "classifier_auroc": "a classifier tells patients from cells (AUROC; 0.5 = it cannot)",
@@ -27,10 +28,11 @@ def ranked_drugs(run: Run) -> Section | None:
         return None
     unit = run.record["data"].get("unit", "")
     cells = list(dict.fromkeys(table["cell"]))
+    table = table.assign(title=drug_titles(table))
     top = table[(table["rank"] <= N_DRUGS) & table["cell"].isin(cells[:N_CELLS])].sort_values("rank")
     rows: list[list[Cell | str]] = []
     for cell, group in sorted(top.groupby("cell"), key=lambda item: cells.index(item[0])):
-        drugs = [Cell(_drug_name(row), _prediction(row)) for row in group.to_dict("records")[:N_DRUGS]]
+        drugs = [Cell(row["title"], _prediction(row)) for row in group.to_dict("records")[:N_DRUGS]]
         rows.append([str(cell), *drugs, *[NOTHING] * (N_DRUGS - len(drugs))])
     shown = f"The first {N_CELLS} of {count(len(cells))} cells; ranking.csv has all." if len(cells) > N_CELLS else ""
     how = (
@@ -42,6 +44,26 @@ def ranked_drugs(run: Run) -> Section | None:
     return Section("ranking", "Drugs ranked for new cells", how, [table_block])
 
 
+def same_leaders(ranking: pd.DataFrame) -> str:
+    """Whether (nearly) all cells have the same drugs on top, in one sentence; empty if they differ.
+
+    >>> cells = pd.DataFrame({"cell": list("abc")}).merge(pd.DataFrame({"drug": ["x", "y"], "rank": [1, 2]}), "cross")
+    >>> same_leaders(cells).split(":")[0]
+    'The same drug leads in 3 of 3 cells'
+    """
+    n_cells = ranking["cell"].nunique()
+    for k in range(min(N_DRUGS, ranking["drug"].nunique() // 2), 0, -1):
+        sets = ranking[ranking["rank"] <= k].groupby("cell")["drug"].agg(frozenset)
+        agree = int(sets.value_counts().max()) if len(sets) else 0
+        if n_cells >= MIN_CELLS and agree >= MOSTLY * n_cells:
+            lead = "drug leads" if k == 1 else f"{k} drugs lead"
+            return (
+                f"The same {lead} in {count(agree)} of {count(n_cells)} cells: differences between drugs dominate; "
+                "compare cells within a drug instead."
+            )
+    return ""
+
+
 def biomarkers(run: Run) -> Section | None:
     """The genes that drive the prediction of each drug, and how many planted drivers were found."""
     table, truth = run.table("biomarkers"), run.table("truth")
@@ -50,6 +72,7 @@ def biomarkers(run: Run) -> Section | None:
         blocks.append(Text(_recovered(truth), "note"))
     if table is not None and len(table):
         n_genes = max(3, min(N_GENES, MAX_ROWS // table["drug"].nunique()))
+        table = table.assign(drug=drug_titles(table))
         blocks.append(_gene_table(table[table["rank"] <= n_genes].sort_values(["drug", "rank"]), n_genes))
     if not blocks:
         return None
@@ -90,10 +113,11 @@ def patients(run: Run) -> Section | None:
 
 
 def _patient_blocks(table: pd.DataFrame) -> list[Block]:
+    table = table.assign(drug=drug_titles(table))
     low, high = (
         table[name] if name in table else pd.Series(float("nan"), table.index) for name in ("auroc_low", "auroc_high")
     )
-    names = table["drug"].fillna("") + ", " + table["cohort"].fillna("all").replace("all", "all cohorts")
+    names = table["drug"] + ", " + table["cohort"].fillna("all").replace("all", "all cohorts")
     points = pd.DataFrame({"label": names, "value": table["auroc"], "low": low, "high": high}).dropna(subset=["value"])
     head = ["drug", "cohort", "patients", "responders", "AUROC", "AUPRC", "base rate", "p-value", "p, Holm"]
     rows: list[list[Cell | str]] = [_patient_row(row) for row in table.to_dict("records")]
@@ -141,10 +165,6 @@ def _recovered(truth: pd.DataFrame) -> str:
         parts = found.groupby(truth["modality"]).agg(["sum", "size"])
         text += f" ({', '.join(f'{name} {row[0]} of {row[1]}' for name, *row in parts.itertuples())})"
     return f"{text}; this screen was simulated, so the truth is known."
-
-
-def _drug_name(row: dict[Any, Any]) -> str:
-    return str(row["name"]) if isinstance(row.get("name"), str) else str(row["drug"])
 
 
 def _prediction(row: dict[Any, Any]) -> str:

@@ -73,6 +73,8 @@ class Table:
         Columns that get a selector of one of their values.
     foot
         Rows that stay below, however the others are sorted.
+    hints
+        Explanations of columns, shown when one points at the heading.
     """
 
     head: list[str]
@@ -81,6 +83,7 @@ class Table:
     is_searchable: bool = False
     choose: tuple[str, ...] = ()
     foot: list[list[Cell | str]] = field(default_factory=list)
+    hints: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from galenic.report.blocks import Figures, Section
 from galenic.report.run import REPORT, Run, read, replace
 from galenic.report.sections import SECTIONS
 
+RESUMABLE = ("benchmark", "fit")  # the verbs that know --resume
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -88,6 +89,7 @@ def render(run: Run, sections: list[Section]) -> str:
     library, library_hash = _plotly() if has_figures else ("", "")
     return environment.get_template("page.html.j2").render(
         run=run.record,
+        resumable=RESUMABLE,
         sections=sections,
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704, our own file
         script=Markup(script),  # noqa: S704

@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from galenic.evaluate import pearson
+from galenic.evaluate.response import MINIMUM_ROWS
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.figures import drug_curves, observed, score_dots
 from galenic.report.run import Run
 from galenic.report.scores import Outcome, Scores, is_lower_better
-from galenic.report.words import NOTHING, UNITS, count, interval, metric_name, number, split_name
+from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, metric_name, number, split_name
 
 COLUMNS = (
     ("rmse", "all"),
@@ -39,6 +40,11 @@ def score_tables(run: Run) -> Section | None:
     blocks: list[Block] = []
     for split in scores.splits:
         blocks += [Text(split_name(split).capitalize(), "heading"), _score_table(scores, split, unit)]
+    if scores.table["group"].isin(["within_drug", "within_cell"]).any():
+        blocks.append(Text(
+            f"'Within drug' counts only drugs with at least {MINIMUM_ROWS} test cells in a fold, and 'within cell' "
+            f"only cells with at least {MINIMUM_ROWS} test drugs in a fold."
+        ))  # fmt: skip
     how = (
         f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below, best model first; the best of each "
         "column is bold. Judge a model by its difference to the best floor, and by the columns 'within drug' "
@@ -82,6 +88,8 @@ def predicted_and_observed(run: Run) -> Section | None:
         for model in (outcome.model, outcome.floor)
         if model is not None
     ]
+    by_drug = run.table("scores_by_drug")
+    titles = {} if by_drug is None else dict(zip(by_drug["drug"], drug_titles(by_drug), strict=True))
     figures = []
     for where in shown or [{}]:
         table = run.table("predictions", **where)
@@ -90,6 +98,8 @@ def predicted_and_observed(run: Run) -> Section | None:
         table = table.dropna(subset=["response", "prediction"])
         table = table[table["seed"] == table["seed"].min()] if "seed" in table else table
         if len(table):
+            names = drug_titles(table)
+            table = table.assign(drug=names if "name" in table else names.map(lambda drug: titles.get(drug, drug)))
             score = pearson(*table[["response", "prediction"]].to_numpy(float).T)
             caption = f"{count(len(table))} pairs, Pearson {number(score, 2)}."
             floor = ", a floor" if scores and where["model"] in scores.floors else ""
@@ -122,10 +132,12 @@ def scores_by_drug(run: Run) -> Section | None:
     mean = (
         shown.groupby(["split", "drug", "model"], sort=False).agg(value=("value", "mean"), n=("n", "max")).reset_index()
     )
+    titles = dict(zip(table["drug"], drug_titles(table), strict=True))
     mean["floor"] = beside.reindex(pd.MultiIndex.from_frame(mean[["split", "drug"]])).to_numpy()
+    mean["drug"] = mean["drug"].map(titles)
     rows: list[list[Cell | str]] = [
         [
-            str(row["drug"]),
+            row["drug"],
             split_name(row["split"]),
             str(row["model"]),
             *(Cell(number(row[name]), sort=row[name]) for name in ("value", "floor")),
@@ -137,11 +149,15 @@ def scores_by_drug(run: Run) -> Section | None:
         "One value a drug: how well the best model of a split orders the cells for that drug. A drug in the left tail "
         "of the figure should not be predicted with this model; 'floor' is the best floor, where it is defined."
     )
-    head = ["drug", "split", "model", axis, "floor", "cells"]
+    is_mean = scores is not None and scores.n_folds > 1
+    cells = "cells per fold" if is_mean else "cells"
+    hints = {cells: "Test cells of the drug in one fold, averaged over folds."} if is_mean else {}
+    head = ["drug", "split", "model", axis, "floor", cells]
+    caption = f"Scores by drug{' and its test cells, averaged over folds' if is_mean else ''}; click a heading to sort."
     curves = drug_curves(mean.assign(split=mean["split"].map(split_name)), axis)
     blocks: list[Block] = [
         Figures([("Drugs from worst to best; point at one for its name.", curves)]),
-        Table(head, rows, "Scores by drug; click a heading to sort.", is_searchable=True, choose=("split",)),
+        Table(head, rows, caption, is_searchable=True, choose=("split",), hints=hints),
     ]
     return Section("drugs", "Scores by drug", how, blocks)
 

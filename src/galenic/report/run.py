@@ -29,7 +29,7 @@ class Run:
     """A run folder, being written or read. Made by ``start`` and ``read``.
 
     As a context manager it closes itself: ``done`` at the end of the block, ``failed`` with the message when the
-    block raises.
+    block raises, ``stopped`` when the user interrupts it. A run that had written nothing by then leaves no folder.
 
     Parameters
     ----------
@@ -120,6 +120,11 @@ class Run:
         self.record["message"] = str(message)
         self._close("failed")
 
+    def stop(self) -> None:
+        """Mark the run as stopped by the user."""
+        self.record["message"] = "stopped by the user"
+        self._close("stopped")
+
     def table(self, name: str, /, **where: str) -> pd.DataFrame | None:
         """Read a table of ``TABLES``; ``None`` if the run did not write it.
 
@@ -150,7 +155,10 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self.fail(f"{kind.__name__}: {error}")
+            if issubclass(kind, KeyboardInterrupt):
+                self.stop()
+            else:
+                self.fail(f"{kind.__name__}: {error}")
             if [path.name for path in files_of(self.folder)] == [RECORD]:
                 # Refused before anything was computed: nothing half-written is left to be cleared away.
                 shutil.rmtree(self.folder)
@@ -220,7 +228,7 @@ def start(
     ------
     ValueError
         If the folder holds something else than a run, or a run that may not be replaced, or if the run to resume
-        was a different one.
+        was a different one or is done.
     FileNotFoundError
         If an input does not exist.
 
@@ -329,6 +337,11 @@ def _earlier(folder: Path, overwrite: bool, resume: bool) -> dict[str, Any] | No
         raise ValueError(
             f"--out should be a new folder; {folder} holds an earlier run ({record['verb']}, {record['state']}). "
             "Choose one: another folder, overwrite (replaces it) or resume (goes on with it)."
+        )
+    if resume and record["state"] == "done":
+        raise ValueError(
+            f"{folder}/ is finished (done); there is nothing to resume. "
+            "Read its report, or use --overwrite to repeat it."
         )
     return record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from galenic.report.biology import biomarkers, patients, ranked_drugs
+from galenic.report.biology import biomarkers, patients, ranked_drugs, same_leaders
 from galenic.report.blocks import Cell, Facts, Section, Table, Text
 from galenic.report.performance import predicted_and_observed, score_figures, score_tables, scores_by_drug
 from galenic.report.run import Run
@@ -34,10 +34,7 @@ def headline(run: Run) -> Section | None:
         blocks += [Text(question, "question")] if question else []
         blocks.append(Text(said, KINDS[outcome.verdict]))
     if not found:
-        predictions = run.table("predictions")
-        if predictions is not None:
-            pairs, cells, drugs = (count(n) for n in (len(predictions), *predictions[["cell", "drug"]].nunique()))
-            blocks.append(Text(f"Responses predicted: {pairs} (cells: {cells}, drugs: {drugs}).", "note"))
+        blocks += _predicted(run)
     if not blocks:
         return None
     how = (
@@ -45,6 +42,21 @@ def headline(run: Run) -> Section | None:
         "too good; a floor is a simple baseline that learned nothing from genes."
     )
     return Section("answer", "The answer", how if found else "", blocks)
+
+
+def _predicted(run: Run) -> list[Text]:
+    """What a run without scores predicted, with which model, and how far that model can be trusted."""
+    predictions, ranking = run.table("predictions"), run.table("ranking")
+    if predictions is None:
+        return []
+    pairs, cells, drugs = (count(n) for n in (len(predictions), *predictions[["cell", "drug"]].nunique()))
+    model = run.record["fields"].get("model")
+    by = f" by {model}" if isinstance(model, str) else ""
+    blocks = [Text(f"Responses predicted{by}: {pairs} ({cells} cells × {drugs} drugs).", "note")]
+    same = "" if ranking is None else same_leaders(ranking)
+    blocks += [Text(same, "note")] if same else []
+    judged = run.record["fields"].get("judged") or []
+    return blocks + [Text("How far to trust this", "heading")] * bool(judged) + [Text(said, "note") for said in judged]
 
 
 def data(run: Run) -> Section | None:
@@ -87,7 +99,7 @@ def provenance(run: Run) -> Section | None:
     record = run.record
     blocks: list[Text | Facts | Table] = [Text(record["command"], "code")] if record["command"] else []
     pairs = [("seed", record["seed"]), ("started", record.get("started")), ("finished", record.get("finished"))]
-    pairs += [(f"setting: {name}", value) for name, value in record["fields"].items()]
+    pairs += [(f"setting: {name}", value) for name, value in record["fields"].items() if name != "judged"]
     pairs += [(name, value) for name, value in {"galenic": record["galenic"], **record["versions"]}.items()]
     pairs += [(f"time: {name}", f"{number(value, 1)} s") for name, value in record["seconds"].items()]
     memory = record.get("peak_memory_mb")

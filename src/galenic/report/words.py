@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from numbers import Real
 
+import pandas as pd
+
 # Name of a split: what is unseen, and the question it answers.
 SPLITS = {
     "pair": ("unseen pairs", "Cell and drug are both known; this pair was not measured. Can gaps be filled?"),
@@ -22,13 +24,16 @@ GROUPS = {
 }
 UNITS = {"ln_ic50": "ln IC50, µM", "ic50": "IC50, µM", "auc": "area under the curve", "viability": "viability"}
 GLOSSARY = {
-    "Floor": "A simple baseline without any learning from genes: means of drugs, cells or tissues, or a factorisation. "
+    "Floor": "A simple baseline that learns nothing from genes: means of drugs (DrugMean), cells (CellMean), both "
+    "(MeanEffects) or a tissue (TissueDrugMean), or the means of the drugs nearest in structure (NearestDrugs). "
     "A model that does not beat its best floor has not shown that it learned from expression.",
     "Ceiling": "The score that a perfect predictor would reach on data this noisy: the square root of the mean "
     "correlation of repeated measurements of one drug.",
     "Fold, seed": "Each fold holds out another part of the data; each seed repeats the fit with other random numbers.",
-    "Within drug": "The metric inside each drug, averaged over drugs: can the model order cells for one drug?",
-    "Within cell": "The metric inside each cell, averaged over cells: can the model order drugs for one cell?",
+    "Within drug": "The metric inside each drug, averaged over drugs with enough cells: "
+    "can the model order cells for one drug?",
+    "Within cell": "The metric inside each cell, averaged over cells with enough drugs: "
+    "can the model order drugs for one cell?",
     "Beyond floor": "The metric after the drug and cell means are subtracted from both truth and prediction: "
     "what is left is what the model knows beyond means. R² is 0 for those means themselves.",
     "Interval": "95 %. Of a score: Student's t over folds, seeds averaged first; folds share training data, so it is "
@@ -101,6 +106,19 @@ def p_value(value: object) -> str:
     ('0.031', '< 0.001', '–')
     """
     return "< 0.001" if isinstance(value, Real) and 0 <= float(value) < 0.001 else number(value)
+
+
+def drug_titles(table: pd.DataFrame) -> pd.Series:
+    """Drug of each row as people know it: ``name (id)`` where the table has a name that differs from the id.
+
+    >>> drug_titles(pd.DataFrame({"drug": ["292", "Taxol", "7"], "name": ["Vatalanib", "Taxol", None]})).tolist()
+    ['Vatalanib (292)', 'Taxol', '7']
+    """
+    ids = table["drug"].where(table["drug"].notna(), "").astype(str)
+    if "name" not in table:
+        return ids
+    names = table["name"].where(table["name"].notna(), ids).astype(str)
+    return ids.where(names == ids, names + " (" + ids + ")")
 
 
 def split_name(split: str) -> str:

@@ -13,10 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from galenic import tasks
 from galenic.evaluate import compare
+from galenic.evaluate.response import MINIMUM_ROWS
 from galenic.report import Run, start, write_report
+from galenic.report.biology import same_leaders
 from galenic.report.figures import label, observed
 from galenic.report.sections import SECTIONS
+from galenic.report.words import GLOSSARY
 
 EVIL = '<script>alert("1")</script>&amp;<img src=http://x.y onerror=alert(1)>'
 FLOORS = ["DrugMean", "MeanEffects"]
@@ -279,9 +283,19 @@ def test_a_minimal_run_has_a_light_page(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
-    with pytest.raises(MemoryError), start(tmp_path, verb="fit", command="", fields={}):
-        raise MemoryError("12 GB are not there")
-    assert "This run failed: MemoryError: 12 GB are not there" in write_report(tmp_path).read_text(encoding="utf-8")
+    run = start(tmp_path, verb="fit", command="", fields={})
+    run.write("truth", tables(np.random.default_rng(0))["truth"])
+    with pytest.raises(MemoryError), run:
+        raise MemoryError("12 GB are not there.")
+    said = "This run did not finish: MemoryError: 12 GB are not there; go on with --resume."
+    assert said in write_report(tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("verb", "advice"), [("benchmark", "go on with --resume"), ("predict", "with --overwrite")])
+def test_a_stopped_run_says_how_to_go_on(tmp_path: Path, verb: str, advice: str) -> None:
+    start(tmp_path, verb=verb, command="", fields={}).stop()
+    shown = Page(write_report(tmp_path).read_text(encoding="utf-8")).shown
+    assert re.search(f"This run did not finish: stopped by the user; .*{advice}", shown)
 
 
 def test_a_prediction_run_counts_what_was_predicted(tmp_path: Path) -> None:
@@ -289,7 +303,60 @@ def test_a_prediction_run_counts_what_was_predicted(tmp_path: Path) -> None:
         run.write("predictions", pd.DataFrame({"cell": ["a", "b"], "drug": "x", "prediction": 0.5}))
     page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
     assert page.sections == ["answer", "provenance", "glossary"]
-    assert "Responses predicted: 2 (cells: 2, drugs: 1)" in page.shown
+    assert "Responses predicted: 2 (2 cells × 1 drugs)" in page.shown
+    assert "How far to trust this" not in page.shown
+
+
+def test_a_prediction_run_tells_how_far_to_trust_it(tmp_path: Path) -> None:
+    said = "On unseen cells it does not beat its floor."
+    ranks = pd.MultiIndex.from_product([list("abcde"), range(1, 5)]).to_frame(index=False, name=["cell", "rank"])
+    ranks = ranks.assign(drug=ranks["rank"].map(lambda rank: f"d{rank}"), prediction=ranks["rank"] / 2)
+    fields = {"model": "Ridge", "judged": [said]}
+    with start(tmp_path, verb="predict", command="", fields=fields) as run:
+        run.write("predictions", ranks)
+        run.write("ranking", ranks)
+    shown = Page(write_report(tmp_path).read_text(encoding="utf-8")).shown
+    assert "Responses predicted by Ridge: 20 (5 cells × 4 drugs)." in shown
+    assert "The same 2 drugs lead in 5 of 5 cells: differences between drugs dominate" in shown
+    assert shown.index("How far to trust this") < shown.index(said)
+    assert shown.count(said) == 1
+
+
+def test_leaders_that_differ_are_not_called_the_same(rng: np.random.Generator) -> None:
+    table = pd.DataFrame({"cell": np.repeat([f"c{i}" for i in range(10)], 20), "drug": np.tile(np.arange(20), 10)})
+    table["rank"] = np.concatenate([rng.permutation(20) + 1 for _ in range(10)])
+    assert same_leaders(table) == ""
+    table["rank"] = table["drug"] + 1
+    assert same_leaders(table).startswith("The same 5 drugs lead in 10 of 10 cells")
+    table.loc[table["cell"].isin(["c8", "c9"]), "rank"] = 20 - table["drug"]
+    assert same_leaders(table) == ""
+
+
+def test_drugs_are_called_by_name_and_id(tmp_path: Path, rng: np.random.Generator) -> None:
+    run = fake_run(tmp_path, rng)
+    for name, called in (("scores_by_drug", "Scored"), ("ranking", "Ranked"), ("biomarkers", "Marked")):
+        run.write(name, tables(rng)[name].assign(drug="292", name=called))
+    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert all(f"{called} (292)" in page.shown for called in ("Scored", "Ranked", "Marked"))
+    assert not re.search(r" 292 ", page.shown)
+    (curves,) = [text for attrs, text in page.scripts if "drugs, from worst to best" in text]
+    assert "Scored (292)" in curves
+
+
+def test_counts_that_are_means_over_folds_say_so(page: Page) -> None:
+    assert "cells per fold" in page.shown
+    (hint,) = [attrs["title"] for tag, attrs in page.tags if tag == "th" and "title" in attrs]
+    assert hint == "Test cells of the drug in one fold, averaged over folds."
+
+
+def test_within_drug_tells_its_minimum(page: Page) -> None:
+    assert f"counts only drugs with at least {MINIMUM_ROWS} test cells in a fold" in page.shown
+
+
+def test_the_glossary_names_the_floors(page: Page) -> None:
+    assert GLOSSARY["Floor"] in page.shown
+    assert all(name in GLOSSARY["Floor"] for name in tasks.FLOORS)
+    assert "factorisation" not in page.shown.lower()
 
 
 def test_a_score_that_no_model_has_does_not_break_the_page(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -59,10 +59,37 @@ def test_states(tmp_path: Path) -> None:
     assert state() == "running"
     run.finish()
     assert state() == "done"
-    with pytest.raises(RuntimeError), start(tmp_path, **GIVEN, overwrite=True):
+    run = start(tmp_path, **GIVEN, overwrite=True)
+    run.write("coverage", coverage(["read"]))
+    with pytest.raises(RuntimeError), run:
         raise RuntimeError("no memory")
     assert state() == "failed"
     assert read(tmp_path).record["message"] == "RuntimeError: no memory"
+
+
+def test_a_run_refused_at_its_start_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no gene in common"), start(tmp_path / "run", **GIVEN):
+        raise ValueError("no gene in common")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupted_run_keeps_its_parts_and_can_go_on(tmp_path: Path) -> None:
+    run = start(tmp_path, **GIVEN)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "0.parquet").write_text("a fold")
+    with pytest.raises(KeyboardInterrupt), run:
+        raise KeyboardInterrupt
+    record = read(tmp_path).record
+    assert (record["state"], record["message"]) == ("stopped", "stopped by the user")
+    assert start(tmp_path, **GIVEN, resume=True).record["state"] == "running"
+    assert (tmp_path / "parts" / "0.parquet").exists()
+
+
+def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
+    start(tmp_path / "run", **GIVEN).finish()
+    with pytest.raises(ValueError, match=r"run/ is finished \(done\); there is nothing to resume\..*--overwrite"):
+        start(tmp_path / "run", **GIVEN, resume=True)
+    assert read(tmp_path / "run").record["state"] == "done"
 
 
 def test_a_foreign_folder_is_refused_and_untouched(tmp_path: Path) -> None:
