@@ -2,7 +2,7 @@
 #   make demo            the main job on a simulated screen; prints where the report is
 #   make test            the tests; EXTRAS=all also those of every extra
 #   make check           formatting, lint, types
-#   make bench           accuracy and speed on the real data beside the checkout; results in docs/benchmarks.md
+#   make bench           accuracy and speed on the real data beside the checkout (an hour); see docs/benchmarks.md
 #   make docs            the documentation, in docs/_build
 # TORCH_INDEX=URL takes torch from another index, for example one with wheels for the CPU only.
 
@@ -41,7 +41,10 @@ check: $(VENV)/.installed-dev-$(EXTRAS)
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/run.py --data $(DATA)
+	$(BIN)/galenic benchmark benchmarks/gdsc1.toml --out runs/gdsc1 --jobs 2 --overwrite
+	$(BIN)/python benchmarks/tables.py runs/gdsc1 docs/benchmarks.md
+	$(BIN)/python benchmarks/cross_study.py --data $(DATA) --out runs/cross_study
+	$(BIN)/python benchmarks/speed.py --data $(DATA)
 
 docs: $(VENV)/.installed-dev-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
