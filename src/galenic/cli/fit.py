@@ -59,6 +59,7 @@ class _Models(TyperGroup):
         return list(NAMES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of one model; its class is imported only if it was called."""
         if cmd_name not in NAMES:
             return None
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
