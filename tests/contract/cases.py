@@ -53,6 +53,7 @@ CASES = (
     Case("Factorisation", _of("Factorisation", rank=3), reads_genes=False),
     Case("Ridge", _of("Ridge")),
     Case("KernelRidge", _of("KernelRidge", inputs=("expression", "tissue", "mutation"))),
+    Case("KernelCompletion", _of("KernelCompletion")),
     Case("ElasticNet", _of("ElasticNet")),
     Case("RandomForest", _of("RandomForest", n_trees=8, n_components=8), draws_rows=True),
     Case("Boosting", _of("Boosting", n_trees=8, n_components=8, min_leaf=5), draws_rows=True),

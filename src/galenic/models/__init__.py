@@ -20,6 +20,10 @@ MODELS: dict[str, tuple[str, str]] = {
     "Factorisation": ("galenic.models.baselines.factorisation", "mean effects + low-rank factors of cells and drugs"),
     "Ridge": ("galenic.models.baselines.ridge", "linear ridge on expression, one for each drug"),
     "KernelRidge": ("galenic.models.baselines.ridge", "kernel ridge on any modalities, one for each drug"),
+    "KernelCompletion": (
+        "galenic.models.baselines.completion",
+        "kernel ridge + what a known cell's other responses say",
+    ),
     "ElasticNet": ("galenic.models.baselines.elastic", "sparse linear model on expression, one for each drug"),
     "RandomForest": ("galenic.models.baselines.trees", "random forest on expression components and fingerprints"),
     "Boosting": ("galenic.models.baselines.trees", "boosted trees on expression components and fingerprints"),

@@ -59,17 +59,7 @@ class Baseline(Model):
         ValueError
             If there are no pairs, or the model's inputs are not in ``data``.
         """
-        if len(data) == 0:
-            raise ValueError("fitting needs measured pairs; the pair table has 0 rows. Read a response table first.")
-        held = np.zeros(len(data), dtype=bool)
-        if valid is not None:
-            if valid.cells is not data.cells or valid.drugs is not data.drugs:
-                raise ValueError(
-                    "valid should be taken from the same container as data; it has other cells or drugs. "
-                    "Take both from one: data.take(rows)."
-                )
-            held = np.repeat([False, True], [len(data), len(valid)])
-            data = replace(data, pairs=pd.concat([data.pairs, valid.pairs], ignore_index=True))
+        data, held = joined(data, valid)
         spec, arrays = self._learn(data.trim(), data.response, held, n_jobs)
         spec["unit"] = data.unit
         spec["drugs"] = drug_table(data.trim().drugs)
@@ -153,6 +143,22 @@ class PerDrug(Baseline):
         if self.new_drugs == "neighbours":
             weights[new] = neighbour_weights(drugs["smiles"].iloc[new], known["smiles"], NEIGHBOURS)
         return weights
+
+
+def joined(data: ResponseData, valid: ResponseData | None) -> tuple[ResponseData, np.ndarray]:
+    """All pairs to learn from, and which of them settings may be chosen on; refuses what cannot be learned from."""
+    if len(data) == 0:
+        raise ValueError("fitting needs measured pairs; the pair table has 0 rows. Read a response table first.")
+    held = np.zeros(len(data), dtype=bool)
+    if valid is not None:
+        if valid.cells is not data.cells or valid.drugs is not data.drugs:
+            raise ValueError(
+                "valid should be taken from the same container as data; it has other cells or drugs. "
+                "Take both from one: data.take(rows)."
+            )
+        held = np.repeat([False, True], [len(data), len(valid)])
+        data = replace(data, pairs=pd.concat([data.pairs, valid.pairs], ignore_index=True))
+    return data, held
 
 
 def drug_table(drugs: pd.DataFrame) -> dict[str, list[str | None]]:
