@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem import MACCSkeys, rdFingerprintGenerator
+from rdkit.Chem.Draw import rdMolDraw2D
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
@@ -177,6 +178,58 @@ def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
 
 
+def similarity(a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+    """How alike structures are, as the mean of three views: circular substructures, pairs of atoms, chemical groups.
+
+    Shared over all: of Morgan bits (radius 2), of counts of atom pairs, and of MACCS keys. Each is a positive
+    definite kernel (Ralaivola et al., Neural Networks 2005), and so is their mean.
+
+    Parameters
+    ----------
+    a, b
+        SMILES.
+
+    Returns
+    -------
+    ndarray, (n_a, n_b), float64, in [0, 1]
+        1 where all three views are the same.
+
+    Raises
+    ------
+    ValueError
+        If a SMILES is missing or does not parse.
+
+    Examples
+    --------
+    >>> similarity(["CCO"], ["OCC", "CCN", "c1ccccc1"]).round(2).tolist()
+    [[1.0, 0.3, 0.0]]
+    """
+    views_a, views_b = _views(a), _views(b)
+    parts = [tanimoto(views_a[0], views_b[0]), _shared_counts(views_a[1], views_b[1]), tanimoto(views_a[2], views_b[2])]
+    mean: np.ndarray = np.mean(parts, axis=0)
+    return mean
+
+
+def _views(smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    molecules = _molecules(smiles)
+    morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    pairs = rdFingerprintGenerator.GetAtomPairGenerator(fpSize=4096)
+    empty = [np.zeros((0, 1))] * 3
+    if not molecules:
+        return empty[0], empty[1], empty[2]
+    bits = np.stack([morgan.GetFingerprintAsNumPy(molecule) for molecule in molecules])
+    counts = np.stack([pairs.GetCountFingerprintAsNumPy(molecule) for molecule in molecules])
+    keys = np.array([list(MACCSkeys.GenMACCSKeys(molecule)) for molecule in molecules], dtype=np.uint8)
+    return bits, counts.astype(np.float32), keys
+
+
+def _shared_counts(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Sum of the smaller over sum of the larger counts, of every pair of rows; 0 where both are empty."""
+    sums = a.sum(axis=1)[:, None] + b.sum(axis=1)
+    both = np.array([np.minimum(row, b).sum(axis=1) for row in a]).reshape(len(a), len(b))
+    return np.divide(both, sums - both, out=np.zeros_like(both, dtype=np.float64), where=sums > both)
+
+
 @dataclass(frozen=True, eq=False)
 class DrugGraphs:
     """Atom graphs of drugs, padded to the largest.
@@ -241,6 +294,65 @@ def graphs(smiles: Sequence[str]) -> DrugGraphs:
             atoms[row, i, _set_columns(atom)] = 1
     sums = atoms.sum(axis=-1, keepdims=True)
     return DrugGraphs(np.divide(atoms, sums, out=atoms, where=sums > 0), bonds, mask)
+
+
+def atom_names(smiles: str) -> pd.DataFrame:
+    """The heavy atoms of a drug in the order of :func:`graphs`: ``atom`` (number), ``element``, ``aromatic``.
+
+    Examples
+    --------
+    >>> atom_names("CCO")["element"].tolist()
+    ['C', 'C', 'O']
+    """
+    atoms = _molecules([smiles])[0].GetAtoms()
+    return pd.DataFrame(
+        [(atom.GetIdx(), atom.GetSymbol(), atom.GetIsAromatic()) for atom in atoms],
+        columns=["atom", "element", "aromatic"],
+    )
+
+
+def draw_atoms(smiles: str, contributions: Sequence[float], *, width: int = 420, height: int = 300) -> str:
+    """A drug as SVG, each atom in a disc that is blue below 0 (sensitivity) and orange above (resistance).
+
+    Parameters
+    ----------
+    smiles
+        The drug.
+    contributions
+        One number an atom, in the order of :func:`atom_names`; the largest by size is drawn at full strength.
+
+    Returns
+    -------
+    str
+        ``<svg>...</svg>``, with a transparent background.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many numbers as atoms.
+
+    Examples
+    --------
+    >>> draw_atoms("CCO", [0.1, 0.0, -0.4]).startswith("<svg")
+    True
+    """
+    molecule = _molecules([smiles])[0]
+    n_atoms = molecule.GetNumAtoms()
+    if len(contributions) != n_atoms:
+        raise ValueError(f"{n_atoms} atoms need as many numbers; received {len(contributions)}. Give one for each.")
+    strongest = max((abs(value) for value in contributions), default=0.0) or 1.0
+    colours = {}
+    for atom, value in enumerate(contributions):
+        share, colour = abs(value) / strongest, (0.23, 0.51, 0.77) if value < 0 else (0.85, 0.51, 0.17)
+        colours[atom] = tuple(1 - share * (1 - part) for part in colour)
+    drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
+    drawer.drawOptions().clearBackground = False
+    rdMolDraw2D.PrepareAndDrawMolecule(
+        drawer, molecule, highlightAtoms=list(colours), highlightAtomColors=colours, highlightBonds=[]
+    )
+    drawer.FinishDrawing()
+    text: str = drawer.GetDrawingText()
+    return text[text.index("<svg") :]
 
 
 def _set_columns(atom: Chem.Atom) -> list[int]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from galenic.models.base import Model
 
 MODELS: dict[str, tuple[str, str]] = {
+    "KDRUG": ("galenic.models.kdrug.model", "multi-omic teacher distilled into an expression-only student"),
     "DrugMean": ("galenic.models.baselines.means", "mean response of each drug"),
     "CellMean": ("galenic.models.baselines.means", "mean response of each cell"),
     "MeanEffects": ("galenic.models.baselines.means", "drug effect + cell effect"),

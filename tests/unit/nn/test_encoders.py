@@ -9,7 +9,7 @@ from torch import nn
 
 from galenic.nn.encoders import ConvEncoder, DenseEncoder
 
-BOTH = [lambda n: ConvEncoder(n, 5, n_filters=2), lambda n: DenseEncoder(n, 5, hidden=7, n_tokens=3, width=8)]
+BOTH = [lambda n: ConvEncoder(n, 5, n_filters=2), lambda n: DenseEncoder(n, 5, n_tokens=3, width=8)]
 
 
 @pytest.mark.parametrize(("n_features", "flat"), [(1000, 4224), (735, 2944), (377, 1280), (378, 1280)])
@@ -63,7 +63,7 @@ def test_the_dense_encoder_has_no_order_of_features_and_the_convolution_has(rng)
     x, order = torch.tensor(rng.normal(size=(4, 130)), dtype=torch.float32), torch.tensor(rng.permutation(130))
     dense, other = DenseEncoder(130).eval(), DenseEncoder(130).eval()
     other.load_state_dict(dense.state_dict())
-    other.layers[0].weight.data = dense.layers[0].weight[:, order]
+    other.layers[1].weight.data = dense.layers[1].weight[:, order]
     for ours, theirs in zip(dense(x), other(x[:, order]), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
     conv = ConvEncoder(130, 5, n_filters=2)

@@ -11,12 +11,14 @@ import pandas as pd
 from anndata import AnnData
 
 from galenic.data.checks import first
-from galenic.data.drugs import fingerprints, tanimoto
+from galenic.data.drugs import fingerprints, similarity, tanimoto
 from galenic.data.response import ResponseData
 from galenic.models.base import Model
 
 N_BITS = 2048
 NEIGHBOURS = 5
+STRUCTURE_PENALTY = 0.3
+"""Ridge penalty of the regression on structures, whose kernel is 1 for the drug itself."""
 
 Learned = tuple[dict[str, Any], dict[str, np.ndarray]]
 """Plain JSON and arrays: what a fitted model consists of."""
@@ -112,10 +114,11 @@ class PerDrug(Baseline):
     ----------
     new_drugs
         What is predicted for a drug that was not fitted: "neighbours" = the average over the known drugs with the
-        most similar structure, weighted by Tanimoto similarity; "mean" = the average over all known drugs.
+        most similar structure, weighted by Tanimoto similarity; "kernel" = kernel ridge regression over the known
+        drugs on the similarity of structures; "mean" = the average over all known drugs.
     """
 
-    new_drugs: Literal["neighbours", "mean"] = "mean"
+    new_drugs: Literal["neighbours", "kernel", "mean"] = "mean"
 
     def _grid(self, cells: AnnData) -> np.ndarray:
         """Predictions for ``cells`` and every drug of fitting, in the order of ``drugs_``."""
@@ -142,6 +145,8 @@ class PerDrug(Baseline):
         weights[new] = 1.0 / len(known)
         if self.new_drugs == "neighbours":
             weights[new] = neighbour_weights(drugs["smiles"].iloc[new], known["smiles"], NEIGHBOURS)
+        if self.new_drugs == "kernel":
+            weights[new] = kernel_weights(drugs["smiles"].iloc[new], known["smiles"])
         return weights
 
 
@@ -186,14 +191,8 @@ def locate(drugs: pd.DataFrame, known: pd.DataFrame) -> np.ndarray:
 
 def neighbour_weights(smiles: pd.Series, known: pd.Series, k: int) -> np.ndarray:
     """Tanimoto weights of the ``k`` nearest known structures; equal weights where there is no structure."""
-    asked_for, fitted = smiles.notna().to_numpy(), np.flatnonzero(known.notna())
+    asked_for, fitted = _structures(smiles, known)
     weights = np.full((len(smiles), len(known)), 1.0 / len(known))
-    if not asked_for.all():
-        warnings.warn(
-            f"{(~asked_for).sum():,} new drug(s) have no structure (first: {first(smiles.index[~asked_for])}); "
-            "each is predicted as the average drug.",
-            stacklevel=2,
-        )
     if len(fitted) == 0 or not asked_for.any():
         return weights
     similarity = tanimoto(
@@ -205,6 +204,57 @@ def neighbour_weights(smiles: pd.Series, known: pd.Series, k: int) -> np.ndarray
     rows = np.zeros((len(similarity), len(known)))
     np.put_along_axis(rows, fitted[nearest], near / near.sum(axis=1, keepdims=True), axis=1)
     weights[asked_for] = rows
+    return weights
+
+
+def _structures(smiles: pd.Series, known: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the new drugs have a structure (the others are named in a warning), and rows of the known that do."""
+    asked_for = smiles.notna().to_numpy()
+    if not asked_for.all():
+        warnings.warn(
+            f"{(~asked_for).sum():,} new drug(s) have no structure (first: {first(smiles.index[~asked_for])}); "
+            "each is predicted as the average drug.",
+            stacklevel=2,
+        )
+    return asked_for, np.flatnonzero(known.notna())
+
+
+def kernel_weights(smiles: pd.Series, known: pd.Series) -> np.ndarray:
+    r"""Kernel ridge regression on structures as weights of the known drugs, ``(n, n_known)``; rows sum to 1.
+
+    With :math:`K` the similarity of the known structures, a new one weighs them by
+    :math:`1/n + k^\top (K + \lambda I)^{-1} (I - 11^\top / n)`: the mean drug, and what its structure says beyond it.
+    Equal weights where there is no structure.
+    """
+    asked_for, fitted = _structures(smiles, known)
+    weights = np.full((len(smiles), len(known)), 1.0 / len(known))
+    if len(fitted) == 0 or not asked_for.any():
+        return weights
+    structures, n = list(known.iloc[fitted]), len(fitted)
+    inverse = np.linalg.inv(similarity(structures, structures) + STRUCTURE_PENALTY * np.eye(n))
+    pull = similarity(list(smiles[asked_for]), structures) @ inverse
+    rows = np.zeros((int(asked_for.sum()), len(known)))
+    rows[:, fitted] = pull + (1 - pull.sum(axis=1, keepdims=True)) / n
+    weights[asked_for] = rows
+    return weights
+
+
+def left_out_weights(known: pd.Series) -> np.ndarray:
+    """:func:`kernel_weights` of each known drug when it is left out, all at once, ``(n_known, n_known)``."""
+    n_known, has = len(known), np.flatnonzero(known.notna())
+    weights = np.full((n_known, n_known), 1.0 / max(n_known - 1, 1))
+    np.fill_diagonal(weights, 0.0)
+    n = len(has)
+    if n < 3:
+        return weights
+    structures = list(known.iloc[has])
+    inverse = np.linalg.inv(similarity(structures, structures) + STRUCTURE_PENALTY * np.eye(n))
+    # The inverse of a matrix without one row and column is known from the inverse of the whole.
+    pull = -inverse / np.diag(inverse)[:, None]
+    np.fill_diagonal(pull, 0.0)
+    rest = (1 - pull.sum(axis=1, keepdims=True)) / (n - 1) * (1 - np.eye(n))
+    weights[has] = 0.0
+    weights[np.ix_(has, has)] = pull + rest
     return weights
 
 

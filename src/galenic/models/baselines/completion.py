@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 import numpy as np
 from anndata import AnnData
@@ -21,40 +22,77 @@ SMALLEST_NOISE = 0.05
 """Least noise of a drug, as a share of the mean over drugs."""
 
 
-def smooth(K: np.ndarray, Y: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Dual coefficients of kernel ridge, and what it says of each cell when that cell is left out.
+@dataclass(frozen=True)
+class Smooth:
+    """Kernel ridge of all drugs at once: the mean of two regressions.
 
-    The mean of two regressions: one for each drug, and one for each principal component of the responses (so that
-    what drugs share is learned from all of them); every penalty is chosen by exact leave-one-out.
+    One is for each drug, and one for each principal component of the responses (so that what drugs share is learned
+    from all of them); every penalty is chosen by exact leave-one-out.
 
-    Parameters
+    Attributes
     ----------
-    K
-        Kernel of the training cells, (n, n).
-    Y
-        Centred responses without holes, (n, n_drugs).
-    seen
-        Which of them were measured; only those choose the penalties of the drugs.
-
-    Returns
-    -------
-    tuple of ndarray (n, n_drugs), ndarray (n, n_drugs)
+    values, vectors
+        Of the kernel of the training cells.
+    targets, penalties, backs
+        For each regression: its columns, the penalty of each, and how columns become drugs.
     """
-    values, vectors = np.linalg.eigh(K)
-    values = np.maximum(values, 0)
-    axes = np.linalg.svd(Y, full_matrices=False)[2]
-    scores = Y @ axes.T
-    dual, left_out = np.zeros_like(Y), np.zeros_like(Y)
-    everything = np.ones(scores.shape, dtype=bool)
-    for target, judged, back in ((Y, seen, None), (scores, everything, axes)):
-        penalty = PENALTIES[leave_one_out(K, target, judged, PENALTIES).argmin(axis=0)]
-        rotated, spread = vectors.T @ target, values[:, None] + penalty
-        coefficients = vectors @ (rotated / spread)
-        hat = vectors**2 @ (values[:, None] / spread)
-        without = target - (target - K @ coefficients) / (1 - hat)
-        dual += (coefficients if back is None else coefficients @ back) / 2
-        left_out += (without if back is None else without @ back) / 2
-    return dual, left_out
+
+    values: np.ndarray
+    vectors: np.ndarray
+    targets: tuple[np.ndarray, np.ndarray]
+    penalties: tuple[np.ndarray, np.ndarray]
+    backs: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def fit(cls, K: np.ndarray, Y: np.ndarray, seen: np.ndarray) -> Self:
+        """Learn from a kernel (n, n) and centred responses without holes (n, n_drugs).
+
+        ``seen`` marks the responses that were measured; only those choose the penalties of the drugs.
+        """
+        values, vectors = np.linalg.eigh(K)
+        axes = np.linalg.svd(Y, full_matrices=False)[2]
+        targets = Y, Y @ axes.T
+        judged = seen, np.ones(targets[1].shape, dtype=bool)
+        best = [leave_one_out(K, *pair, PENALTIES).argmin(axis=0) for pair in zip(targets, judged, strict=True)]
+        penalties = PENALTIES[best[0]], PENALTIES[best[1]]
+        return cls(np.maximum(values, 0), vectors, targets, penalties, (np.eye(Y.shape[1]), axes))
+
+    @property
+    def dual(self) -> np.ndarray:
+        """Coefficients of the training cells, (n, n_drugs)."""
+        total = np.zeros_like(self.targets[0])
+        for target, penalty, back in zip(self.targets, self.penalties, self.backs, strict=True):
+            shrunk = (self.vectors.T @ target) / (self.values[:, None] + penalty)
+            total += (self.vectors @ shrunk) @ back / 2
+        return total
+
+    def left_out(self) -> np.ndarray:
+        """What is said of each training cell when that cell alone is left out, (n, n_drugs)."""
+        total = np.zeros_like(self.targets[0])
+        for target, penalty, back in zip(self.targets, self.penalties, self.backs, strict=True):
+            shrink = self.values[:, None] / (self.values[:, None] + penalty)
+            fitted = self.vectors @ (shrink * (self.vectors.T @ target))
+            total += (target - (target - fitted) / (1 - self.vectors**2 @ shrink)) @ back / 2
+        return total
+
+    def without(self, rows: np.ndarray) -> np.ndarray:
+        """What is said of the training cells ``rows`` (mask) when all of them are left out, penalties as they are.
+
+        With :math:`H` the smoother, the residuals of the left-out cells are :math:`(I - H_{rr})^{-1} (y - Hy)_r`.
+        """
+        some = self.vectors[rows]
+        total = np.zeros((len(some), self.targets[0].shape[1]))
+        for target, penalty, back in zip(self.targets, self.penalties, self.backs, strict=True):
+            answer = np.zeros((len(some), target.shape[1]))
+            rotated = self.vectors.T @ target
+            for value in np.unique(penalty):
+                columns = penalty == value
+                shrink = self.values / (self.values + value)
+                residual = target[rows][:, columns] - (some * shrink) @ rotated[:, columns]
+                gap = np.linalg.solve(np.eye(len(some)) - (some * shrink) @ some.T, residual)
+                answer[:, columns] = target[rows][:, columns] - gap
+            total += answer @ back / 2
+        return total
 
 
 def own_responses(
@@ -113,6 +151,33 @@ def _posterior(
     return mean, n_cells * covariance - covariance @ explained @ covariance, variance
 
 
+@dataclass(frozen=True)
+class Completion:
+    """What a completion says of its training cells, cells x drugs, less the mean of each drug.
+
+    Attributes
+    ----------
+    centred
+        Measured responses, NaN where there are none.
+    fitted, left_out
+        What the omics say of each cell, and what they say when that cell is left out.
+    smooth
+        The regression on the omics.
+    own
+        What a cell's other responses add to ``left_out``.
+    covariance, noise
+        Of the cells' own deviations over drugs; of each drug.
+    """
+
+    centred: np.ndarray
+    fitted: np.ndarray
+    smooth: Smooth
+    left_out: np.ndarray
+    own: np.ndarray
+    covariance: np.ndarray
+    noise: np.ndarray
+
+
 @dataclass(kw_only=True, repr=False)
 class KernelCompletion(KernelRidge):
     r"""Kernel ridge on the omics, plus what a known cell's other responses say about each drug.
@@ -134,10 +199,17 @@ class KernelCompletion(KernelRidge):
     Needs memory and time for a covariance of drugs: comfortable to about 1,500 drugs.
     """
 
+    new_drugs: Literal["neighbours", "kernel", "mean"] = "kernel"
     n_rounds: int = param(2, low=1)
     n_sweeps: int = param(2, low=0)
 
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:
+        spec, arrays, found = self._complete(data, y)
+        arrays["own"] = found.left_out + found.own - found.fitted
+        return spec, arrays
+
+    def _complete(self, data: ResponseData, y: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray], Completion]:
+        """What a fit learns, and its answers for the training cells."""
         features, arrays = learn_inputs(data.cells, self.inputs)
         blocks = read_inputs(data.cells, features, arrays)
         Y = response_matrix(data, y)
@@ -150,15 +222,17 @@ class KernelCompletion(KernelRidge):
         K = self._mixed(blocks, blocks, scales, width, mix)
         covariance = noise = None
         for _ in range(self.n_rounds):
-            dual, left_out = smooth(K, filled, seen)
+            smooth = Smooth.fit(K, filled, seen)
+            left_out = smooth.left_out()
             if covariance is None or noise is None:
                 covariance, noise = _first_guess(low_rank - left_out, centred - low_rank)
             own, covariance, noise = own_responses(centred - left_out, covariance, noise, self.n_sweeps)
             filled = np.where(seen, centred, left_out + own)
-        arrays |= {"drug_mean": mean, "dual": dual, "own": left_out + own - K @ dual}
+        arrays |= {"drug_mean": mean, "dual": smooth.dual}
         arrays |= {f"train.{name}": block for name, block in blocks.items()}
         spec = {"inputs": features, "scales": scales, "width": width, "mix": mix, "cells": list(data.cells.obs_names)}
-        return spec, arrays
+        assert covariance is not None and noise is not None
+        return spec, arrays, Completion(centred, K @ arrays["dual"], smooth, left_out, own, covariance, noise)
 
     def _grid(self, cells: AnnData) -> np.ndarray:
         return super()._grid(cells) + known_cells(cells, self.spec_["cells"], self.arrays_["own"], 0.0)

@@ -98,7 +98,7 @@ class ElasticNet(PerDrug):
     n_features: int = param(1000, low=1)
     l1_ratio: float = param(0.5, low=0.01, high=1)
     fill: Literal["factorisation", "mean"] = "factorisation"
-    new_drugs: Literal["neighbours", "mean"] = "neighbours"
+    new_drugs: Literal["neighbours", "kernel", "mean"] = "neighbours"
     seed: int = 0
 
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:

@@ -26,7 +26,7 @@ class NearestDrugs(MeanEffects):
     (drugs that share its structure with it). For a known drug this is :class:`MeanEffects`.
     """
 
-    new_drugs: Literal["neighbours", "mean"] = "neighbours"
+    new_drugs: Literal["neighbours", "kernel", "mean"] = "neighbours"
 
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:
         spec, arrays = super()._learn(data, y, held, n_jobs)

@@ -87,7 +87,7 @@ class KernelRidge(PerDrug):
         How unmeasured pairs of the training screen are filled so that all drugs share one kernel: "factorisation"
         or "mean" (of the drug).
     new_drugs
-        As for every baseline: "neighbours" by structure, or the "mean" drug.
+        As for every baseline: "neighbours" or "kernel" by structure, or the "mean" drug.
     seed
         Of the factorisation.
     """
@@ -95,7 +95,7 @@ class KernelRidge(PerDrug):
     inputs: tuple[str, ...] = ("expression", "tissue")
     kernel: Literal["rbf", "linear"] = "rbf"
     fill: Literal["factorisation", "mean"] = "factorisation"
-    new_drugs: Literal["neighbours", "mean"] = "neighbours"
+    new_drugs: Literal["neighbours", "kernel", "mean"] = "neighbours"
     seed: int = 0
 
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:

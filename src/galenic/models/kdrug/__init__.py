@@ -1,0 +1,1 @@
+"""KDRUG: the multi-omic teacher and its expression-only student."""
