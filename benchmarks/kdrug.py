@@ -65,13 +65,13 @@ def benchmarking_drugs(data: ResponseData) -> dict:
     return drug_table(data.drugs)
 
 
-def work(task: ResponseTask, by: str, seed: int, number: int, fold, place: Path) -> None:
+def work(task: ResponseTask, variants: dict, by: str, seed: int, number: int, fold, place: Path) -> None:
     path = place / f"{by}.{seed}.{number}.npz"
     if path.is_file():
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = answers(task.data, fold.train, fold.test, seed, VARIANTS)
+        found = answers(task.data, fold.train, fold.test, seed, variants)
     np.savez(path.with_suffix(".part.npz"), **found)
     path.with_suffix(".part.npz").rename(path)
 
@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--by", default="cell,pair,drug,tissue")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--only", default=";".join(VARIANTS), help="variants, separated by semicolons")
     args = parser.parse_args()
     told = plan.read(args.plan)
     flags = inputs.DataFlags(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.data.items()})
@@ -90,6 +91,7 @@ def main() -> None:
     task = ResponseTask(data)
     place = args.out / "parts"
     place.mkdir(parents=True, exist_ok=True)
+    variants = {name: VARIANTS[name] for name in args.only.split(";")}
     jobs = []
     for seed in map(int, args.seeds.split(",")):
         for by in args.by.split(","):
@@ -97,7 +99,7 @@ def main() -> None:
             for number, fold in enumerate(benchmarking.split(table, by=columns, n_folds=told.folds, seed=seed)):
                 jobs.append((by, seed, number, fold))
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        joblib.Parallel(n_jobs=args.jobs)(joblib.delayed(work)(task, *job, place) for job in jobs)
+        joblib.Parallel(n_jobs=args.jobs)(joblib.delayed(work)(task, variants, *job, place) for job in jobs)
     rows = []
     for by, seed, number, fold in jobs:
         kept = np.load(place / f"{by}.{seed}.{number}.npz")

@@ -20,6 +20,7 @@ _MODULES = {
 }
 _NAMES = {
     "ResponseData": "galenic.data.response",
+    "Training": "galenic.train",
     "benchmark": "galenic.benchmarking",
     "load": "galenic.models.base",
     "rank": "galenic.models.ranking",

@@ -25,6 +25,8 @@ from galenic.tasks import FLOORS, ResponseTask, Task
 
 BEYOND = "MeanEffects"
 """The floor that ``beyond_floor`` scores are measured from."""
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Nominal coverages at which intervals are checked."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,47 @@ def benchmark(
     return _collect(task, jobs, answers, [*_shared(task, jobs), *notes], tuple(floors))
 
 
+def calibration(
+    model: Model,
+    data: ResponseData,
+    *,
+    by: str = "cell",
+    seed: int = 0,
+    n_folds: int = 5,
+    levels: Sequence[float] = LEVELS,
+) -> pd.DataFrame:
+    """How often intervals hold what was measured, on the first of ``n_folds`` folds.
+
+    Parameters
+    ----------
+    model
+        Unfitted, with a method ``intervals``.
+    levels
+        Nominal coverages.
+
+    Returns
+    -------
+    DataFrame
+        ``group, drug, level, coverage, n, width``: over all pairs (group "all") and of each drug.
+    """
+    task = ResponseTask(data)
+    table, columns = task.table(by)
+    fold = split(table, by=columns, n_folds=n_folds, seed=seed)[0]
+    known, asked = data.take(fold.train), data.take(fold.test)
+    model = _with_seed(model, seed)
+    model.fit(known)  # type: ignore[attr-defined]
+    rows = []
+    for level in levels:
+        found = model.intervals(asked, coverage=level)  # type: ignore[attr-defined]
+        held = found["response"].between(found["low"], found["high"])
+        counted = pd.DataFrame({"drug": found["drug"], "held": held, "width": found["high"] - found["low"]})
+        each = counted.groupby("drug").agg(coverage=("held", "mean"), n=("held", "size"), width=("width", "mean"))
+        rows.append(each.reset_index().assign(group="drug", level=level))
+        whole = {"coverage": held.mean(), "n": len(held), "width": counted["width"].mean()}
+        rows.append(pd.DataFrame([{"group": "all", "drug": "", "level": level, **whole}]))
+    return pd.concat(rows, ignore_index=True)
+
+
 def _shared(task: ResponseTask, jobs: list[_Job]) -> list[str]:
     """What the user's own folds share between train and test: they test nothing unseen of that."""
     job = next((job for job in jobs if job.by == "file"), None)
@@ -221,7 +264,9 @@ def _run(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # One thread for each worker: several that all use every core slow each other down tenfold.
     threads = {"inner_max_num_threads": 1} if n_jobs != 1 else {}
-    with joblib.parallel_config("loky", **threads), Progress(*columns, disable=not progress) as bar:
+    with warnings.catch_warnings(), joblib.parallel_config("loky", **threads), Progress(*columns, disable=not progress) as bar:
+        # A worker that grew is replaced by a new one; nothing is lost.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs")
         row = bar.add_task("fits", total=len(jobs))
         work = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
             joblib.delayed(_fit)(task, job, place) for job in jobs

@@ -10,6 +10,7 @@ from typing import Any
 from galenic.data.response import ResponseData
 from galenic.data.simulate import screen
 from galenic.models import find
+from galenic.train import Training
 
 
 @cache
@@ -26,9 +27,10 @@ class Case:
     make: Callable[[], Any]
     reads_genes: bool = True
     draws_rows: bool = False
+    form: str = ""
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name}-{self.form}" if self.form else self.name
 
     def fitted(self) -> Any:
         """A fitted model; the same object for every law, which must not change it."""
@@ -44,7 +46,30 @@ def _of(name: str, **fields: Any) -> Callable[[], Any]:
     return lambda: find(name)(**fields)
 
 
+BRIEF = Training(lr=2e-3, max_epochs=2, batch_size=4096, patience=0, monitor="none")
+PUBLISHED = {
+    "n_members": 1,
+    "n_latent": 8,
+    "hidden": 16,
+    "as_published": True,
+    "start": "means",
+    "identity": False,
+    "head": "mlp",
+    "encoder": "conv",
+    "fusion": "attention",
+    "relation": 1e-3,
+    "block": "none",
+}
+
 CASES = (
+    Case("KDRUG", _of("KDRUG", n_members=2, n_latent=8, hidden=16, relation=0.02, training=BRIEF)),
+    # Nothing but networks: shares of 0 beside a strong start would hide what they do.
+    Case(
+        "KDRUG",
+        _of("KDRUG", n_members=2, n_latent=8, n_heads=2, start="means", fusion="attention", stages=3, training=BRIEF),
+        form="networks",
+    ),
+    Case("KDRUG", _of("KDRUG", **PUBLISHED, training=BRIEF), form="published"),
     Case("DrugMean", _of("DrugMean"), reads_genes=False),
     Case("CellMean", _of("CellMean"), reads_genes=False),
     Case("MeanEffects", _of("MeanEffects"), reads_genes=False),

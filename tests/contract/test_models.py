@@ -209,7 +209,7 @@ def test_missing_genes_warn_and_too_few_are_refused(case: Case) -> None:
 @every_model
 def test_the_short_repr_builds_the_model_again(case: Case) -> None:
     model = case.make()
-    assert eval(repr(model), {name: getattr(galenic, name) for name in MODELS}) == model
+    assert eval(repr(model), {name: getattr(galenic, name) for name in (*MODELS, "Training")}) == model
 
 
 def test_seeds_change_what_is_random() -> None:

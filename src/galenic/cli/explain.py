@@ -23,6 +23,8 @@ class ExplainFlags:
         Shuffles of the responses, 4 refits each; q-values are measured against them. 0 leaves the q-values out.
     keep
         Genes to list for each drug.
+    drawn
+        Drugs whose atoms are explained and drawn, by models that read atoms.
     jobs
         Refits at the same time.
     """
@@ -30,6 +32,7 @@ class ExplainFlags:
     refits: int = 20
     shuffles: int = 5
     keep: int = 50
+    drawn: int = 12
     jobs: int = 1
 
 
@@ -81,6 +84,9 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
         )
     table = summary.named(table, data.drugs)
     run.write("biomarkers", table)
+    if hasattr(model, "atoms"):
+        with run.timed("atoms"):
+            run.write("atoms", atoms_of(model, data, how.drawn))
     if out:
         table.to_csv(Path(out), index=False)
     best = (
@@ -91,3 +97,16 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
             f"{row.name}: {row.gene} (weight {row.weight:+.3f}, stability {row.stability:.2f}, q {row.q_value:.3f})"
         )
     summary.finish(run)
+
+
+def atoms_of(model: Any, data: Any, n_drugs: int) -> Any:
+    """Contributions of the atoms of the first drugs that have a structure."""
+    import pandas as pd
+
+    drugs = data.drugs[data.drugs["smiles"].notna()].head(n_drugs)
+    tables = [model.atoms(data, drug).assign(drug=drug, smiles=drugs.loc[drug, "smiles"]) for drug in drugs.index]
+    columns = ["drug", "smiles", "atom", "element", "contribution"]
+    table = pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    from galenic.cli.summary import named
+
+    return named(table, data.drugs)

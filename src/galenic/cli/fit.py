@@ -131,7 +131,7 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
             with run.timed("judge"):
                 parts = run.folder / "parts"
                 result = benchmark(
-                    [model],
+                    {type(model).__name__: model, **model.companions()},
                     data,
                     by=how.by,
                     n_folds=how.folds,
@@ -141,8 +141,15 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
                     progress=True,
                 )
             summary.write_result(run, result, whole)
+            if hasattr(model, "intervals"):
+                from galenic.benchmarking import calibration
+
+                with run.timed("calibrate"):
+                    run.write("calibration", calibration(model, data, seed=how.seeds[0]))
         with run.timed("fit"):
             model.fit(data, n_jobs=how.jobs, progress=True)
         model.save(run.path("model"))
+        if hasattr(model, "history_"):
+            run.write("history", model.history_)
         summary.write_coverage(run, data)
     summary.finish(run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
@@ -24,6 +24,10 @@ class PredictFlags:
         Table of cells with a tissue column.
     symbols
         Table that translates the ids of the genes (Ensembl, Entrez) into symbols: ids in the first column.
+    using
+        Of a KDRUG model: student or teacher; the one that was meant to answer where not named.
+    coverage
+        Chance that an interval holds the measured response, for models that give intervals.
     overwrite
         Replace an earlier run in the same folder, or the table.
     """
@@ -32,6 +36,8 @@ class PredictFlags:
     modality: tuple[str, ...] = ()
     cells: str | None = None
     symbols: str | None = None
+    using: Literal["student", "teacher"] | None = None
+    coverage: float = 0.9
     overwrite: bool = False
 
 
@@ -73,7 +79,7 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     )
     if Path(out).suffix in (".csv", ".parquet"):
         _require_free(Path(out), how.overwrite)
-        table = rank(model.predict(data), data.drugs)
+        table = rank(answers(model, data, how), data.drugs)
         _write(table, Path(out))
         typer.echo(f"{len(table):,} predictions: {out}")
         return
@@ -91,13 +97,37 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     ):
         summary.describe(run, data)
         with run.timed("predict"):
-            table = rank(model.predict(data), data.drugs)
+            table = rank(answers(model, data, how), data.drugs)
         run.write("predictions", table)
-        summary.write_coverage(run, data)
+        summary.write_coverage(run, aligned(model, data))
         run.write("ranking", table)
     for cell, best in list(table[table["rank"] <= 3].groupby("cell", sort=False))[:5]:
         typer.echo(f"{cell}: {', '.join(f'{row.name} ({row.prediction:.2f})' for row in best.itertuples())}")
     summary.finish(run)
+
+
+def answers(model: Any, data: Any, how: PredictFlags) -> Any:
+    """Predictions, with intervals where the model gives them."""
+    if hasattr(model, "intervals"):
+        return model.intervals(data, coverage=how.coverage, using=how.using)
+    if how.using:
+        raise ValueError(f"--using is for a model with a teacher; this is {type(model).__name__}. Leave it out.")
+    return model.predict(data)
+
+
+def aligned(model: Any, data: Any) -> Any:
+    """The data with what their features share with those of fitting among the coverage."""
+    from dataclasses import replace
+
+    import pandas as pd
+
+    from galenic.models.baselines.inputs import alignment
+
+    features = model.spec_.get("inputs")
+    if not isinstance(features, dict):
+        return data
+    parts = [part for part in (data.coverage, alignment(data.cells, features)) if len(part)]
+    return replace(data, coverage=pd.concat(parts, ignore_index=True)) if parts else data
 
 
 def judged(folder: str) -> list[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from rdkit import Chem
-from rdkit.Chem import MACCSkeys, rdFingerprintGenerator
+from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 from rdkit.Chem.Draw import rdMolDraw2D
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
@@ -219,7 +220,9 @@ def _views(smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return empty[0], empty[1], empty[2]
     bits = np.stack([morgan.GetFingerprintAsNumPy(molecule) for molecule in molecules])
     counts = np.stack([pairs.GetCountFingerprintAsNumPy(molecule) for molecule in molecules])
-    keys = np.array([list(MACCSkeys.GenMACCSKeys(molecule)) for molecule in molecules], dtype=np.uint8)
+    keys = np.array(
+        [list(rdMolDescriptors.GetMACCSKeysFingerprint(molecule)) for molecule in molecules], dtype=np.uint8
+    )
     return bits, counts.astype(np.float32), keys
 
 
@@ -346,7 +349,8 @@ def draw_atoms(smiles: str, contributions: Sequence[float], *, width: int = 420,
         share, colour = abs(value) / strongest, (0.23, 0.51, 0.77) if value < 0 else (0.85, 0.51, 0.17)
         colours[atom] = tuple(1 - share * (1 - part) for part in colour)
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
-    drawer.drawOptions().clearBackground = False
+    options: Any = drawer.drawOptions()
+    options.clearBackground = False
     rdMolDraw2D.PrepareAndDrawMolecule(
         drawer, molecule, highlightAtoms=list(colours), highlightAtomColors=colours, highlightBonds=[]
     )

@@ -21,20 +21,20 @@ class Attribution:
 
     Attributes
     ----------
-    values
+    contributions
         One array an input, of its shape: contributions.
     output, baseline_output
         The function at the inputs and at the baselines, ``(n,)``.
     """
 
-    values: list[np.ndarray]
+    contributions: list[np.ndarray]
     output: np.ndarray
     baseline_output: np.ndarray
 
     @property
     def gap(self) -> np.ndarray:
         """``output - baseline_output`` less the sum of the contributions, ``(n,)``; 0 where attribution is complete."""
-        total = sum(value.reshape(len(value), -1).sum(axis=1) for value in self.values)
+        total = sum(value.reshape(len(value), -1).sum(axis=1) for value in self.contributions)
         return np.asarray(self.output - self.baseline_output - total)
 
 
@@ -77,7 +77,7 @@ def integrated_gradients(
     --------
     >>> x = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
     >>> found = integrated_gradients(lambda x: x[:, 0] * x[:, 1] ** 2, [x], [torch.zeros_like(x)])
-    >>> found.values[0].round(3).tolist(), abs(found.gap.item()) < 1e-9
+    >>> found.contributions[0].round(3).tolist(), abs(found.gap.item()) < 1e-9
     ([[1.333, 2.667]], True)
     """
     if n_steps < 1 or len(inputs) != len(baselines) or len({len(x) for x in inputs}) != 1:

@@ -45,7 +45,7 @@ def resampled_importance(
         feature); the drugs.
     """
     # A model that reads no genes says so here, before the long work.
-    whole = replace(model).fit(data).importance(data)
+    whole = model.sketch().fit(data).importance(data)
     index, drugs = whole.index, [str(drug) for drug in whole.columns]
     null = [(shuffle, half) for shuffle in range(1, n_null + 1) for half in range(HALVES)]
     jobs = [(0, half) for half in range(n_repeats)] + null
@@ -71,4 +71,4 @@ def _refit(model: Baseline, data: ResponseData, seed: int, shuffle: int, half: i
     some = data.take(np.isin(data.cell_rows, cells)).trim()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return replace(model).fit(some).importance(some)
+        return model.sketch().fit(some).importance(some)

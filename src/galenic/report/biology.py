@@ -1,12 +1,13 @@
-"""Sections on what follows from predictions: ranked drugs, biomarkers, patients."""
+"""Sections on what follows from predictions: ranked drugs, biomarkers, atoms, patients."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
+from galenic.report.blocks import Block, Cell, Drawings, Figures, Section, Table, Text
 from galenic.report.figures import forest
 from galenic.report.run import Run
 from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, number, p_value
@@ -14,6 +15,7 @@ from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, n
 N_CELLS, N_DRUGS = 20, 5  # of the ranking: what a page can show
 MIN_CELLS, MOSTLY = 3, 0.9  # cells, and share of them with the same leading drugs, from which that is worth saying
 N_GENES, MAX_ROWS = 20, 6000  # of the biomarkers
+N_DRAWINGS = 12
 MEASURES = {
     "classifier_auroc": "a classifier tells patients from cells (AUROC; 0.5 = it cannot)",
     "mmd2": "maximum mean discrepancy, squared (0 = equal distributions)",
@@ -82,6 +84,25 @@ def biomarkers(run: Run) -> Section | None:
         "for each other."
     )
     return Section("biomarkers", "Biomarkers", how, blocks)
+
+
+def atoms(run: Run) -> Section | None:
+    """The structures of drugs, each atom coloured by what it contributes to the predicted response."""
+    table = run.table("atoms")
+    found = [] if table is None else table.assign(title=drug_titles(table)).groupby("drug", sort=False)
+    drugs = [rows.sort_values("atom") for _, rows in found if _can_be_drawn(rows)]
+    if not drugs:
+        return None
+    blocks: list[Block] = [Drawings([_drawn(rows) for rows in drugs[:N_DRAWINGS]])]
+    if len(drugs) > N_DRAWINGS:
+        blocks.append(Text(f"The first {N_DRAWINGS} of {count(len(drugs))} drugs; atoms.csv has all."))
+    unit = run.record["data"].get("unit", "")
+    how = (
+        f"What each atom adds to the part of the predicted {UNITS.get(unit, unit) or 'response'} that is read from the "
+        "structure: blue pulls towards sensitivity, orange towards resistance. The strongest atom of a drug has the "
+        "full colour, so compare drugs by the numbers; neighbouring atoms may stand in for each other."
+    )
+    return Section("atoms", "Atoms", how, blocks)
 
 
 def patients(run: Run) -> Section | None:
@@ -169,3 +190,22 @@ def _recovered(truth: pd.DataFrame) -> str:
 
 def _prediction(row: dict[Any, Any]) -> str:
     return f"{number(row['prediction'], 2)} {interval(row.get('low'), row.get('high'), 2)}".strip()
+
+
+def _can_be_drawn(atoms: pd.DataFrame) -> bool:
+    # One number missing, and the drug is left out: a white disc would say that the atom contributes nothing.
+    return bool(atoms["smiles"].notna().all() and np.isfinite(atoms["contribution"]).all())
+
+
+def _drawn(atoms: pd.DataFrame) -> tuple[str, str]:
+    """Caption and drawing of one drug."""
+    from galenic.data.drugs import draw_atoms  # brings RDKit, which other reports do without
+
+    first: dict[Any, Any] = atoms.iloc[0].to_dict()
+    strongest: dict[Any, Any] = atoms.loc[atoms["contribution"].abs().idxmax()].to_dict()
+    try:
+        svg = draw_atoms(first["smiles"], atoms["contribution"].tolist())
+    except ValueError as error:
+        raise ValueError(f"atoms.csv should have one row an atom; of the drug {first['drug']!r}, {error}") from error
+    atom = f"{strongest['element']} (number {count(strongest['atom'])})"
+    return f"{first['title']}: strongest is {atom}, {number(strongest['contribution'], signed=True)}.", svg

@@ -1,4 +1,4 @@
-"""What a section of the report is made of: texts, facts, tables and figures."""
+"""What a section of the report is made of: texts, facts, tables, figures and drawings."""
 
 from __future__ import annotations
 
@@ -93,7 +93,14 @@ class Figures:
     figures: list[tuple[str, go.Figure]]
 
 
-Block = Text | Facts | Table | Figures
+@dataclass(frozen=True)
+class Drawings:
+    """Drawings side by side, each a caption and the text of an SVG; black on white, whatever the page is in."""
+
+    items: list[tuple[str, str]]
+
+
+Block = Text | Facts | Table | Figures | Drawings
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ colours text and grid lines for light and dark.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -14,6 +15,9 @@ import plotly.graph_objects as go
 
 MODEL, FLOOR, CEILING, OTHER = "#3b82c4", "#8a8f98", "#2e9e6b", ("#3b82c4", "#d9822b", "#8e63c7", "#2e9e6b", "#c8553d")
 MAX_POINTS = 2000
+MAX_LINES = 4  # members that are drawn one by one; more become a band
+WIDE = 10  # largest over smallest loss, from which their axis is logarithmic
+PARTS = {"train": "training", "valid": "held out"}  # of the pairs, as the columns of a history begin
 
 
 def label(name: object, length: int = 34) -> str:
@@ -158,6 +162,107 @@ def forest(rows: pd.DataFrame, axis: str, reference: float) -> go.Figure:
     _reference(figure, reference, FLOOR, "no effect", "dash")
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=names, range=[-0.6, len(rows) - 0.4])
     return _finish(figure, 96 + 26 * len(rows), axis)
+
+
+def loss_curves(losses: pd.DataFrame, terms: Sequence[str]) -> go.Figure:
+    """Losses over epochs: a colour a term, training solid and held-out pairs dashed, the mean over members on top.
+
+    Parameters
+    ----------
+    losses
+        ``term, part, member, epoch, value``, part ``"train"`` or ``"valid"``; finite values.
+    terms
+        The terms of all stages, in one order, so that a term has one colour in all figures.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Epochs across, loss up; logarithmic where the losses are positive and differ by more than ``WIDE``.
+    """
+    figure = go.Figure()
+    colours = dict(zip(terms, OTHER * len(terms), strict=False))
+    curves = list(losses.groupby(["term", "part"], sort=False))
+    for (term, _), rows in curves:
+        _members(figure, rows, colours[term])
+    for (term, part), rows in curves:
+        mean = rows.groupby("epoch")["value"].mean()
+        is_first = not any(trace.showlegend for trace in figure.data if trace.legendgroup == term)
+        figure.add_scatter(
+            x=mean.index.tolist(), y=_numbers(mean), mode="lines", name=label(term), legendgroup=term,
+            showlegend=is_first, line={"color": colours[term], "width": 2, "dash": _dash(part)},
+            hovertemplate=f"epoch %{{x}}: %{{y:.4g}}<extra>%{{fullData.name}}, {PARTS[part]}</extra>",
+        )  # fmt: skip
+    low, high = losses["value"].min(), losses["value"].max()
+    figure.update_yaxes(title="loss")
+    if low > 0 and high > WIDE * low:
+        figure.update_yaxes(type="log", dtick="D2" if high < 1000 * low else None, tickformat="~g")  # 1, 2 and 5
+    n_epochs = int(losses["epoch"].max())
+    figure.update_xaxes(range=[1, n_epochs], dtick=1 if n_epochs <= 10 else None)
+    figure.update_layout(showlegend=True)
+    return _finish(figure, 340, "epoch")
+
+
+def coverage_points(levels: pd.DataFrame) -> go.Figure:
+    """Share of responses inside their intervals against the level that was asked for, with the line of equality.
+
+    Parameters
+    ----------
+    levels
+        ``level``, ``coverage``, ``low``, ``high``, as shares; ``low`` and ``high`` are the range over drugs, NaN for
+        none.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Level across, coverage up, both in percent.
+    """
+    percent = 100 * levels[["level", "coverage", "low", "high"]]
+    start = max(0.0, 10 * np.floor((percent.min(axis=None) - 3) / 10))
+    drugs = percent.dropna(subset=["low", "high"])
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[start, 100], y=[start, 100], mode="lines", line={"color": FLOOR, "dash": "dash", "width": 1.5},
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    if len(drugs):
+        # Around its own middle: the coverage over all pairs may lie outside the range over drugs.
+        middle, half = (drugs["low"] + drugs["high"]) / 2, (drugs["high"] - drugs["low"]) / 2
+        figure.add_scatter(
+            x=_numbers(drugs["level"]), y=_numbers(middle), mode="markers", name="drugs, 5 to 95 %",
+            marker={"color": MODEL, "size": 9, "symbol": "line-ns-open", "opacity": 0},
+            error_y={"type": "data", "array": _numbers(half), "color": MODEL, "thickness": 1.6, "width": 4},
+            customdata=[f"{low:.1f} to {high:.1f} %" for low, high in zip(drugs["low"], drugs["high"], strict=True)],
+            hovertemplate="level %{x:.3g} %: drugs %{customdata}<extra></extra>",
+        )  # fmt: skip
+    figure.add_scatter(
+        x=_numbers(percent["level"]), y=_numbers(percent["coverage"]), mode="markers", name="all pairs",
+        marker={"color": MODEL, "size": 9}, hovertemplate="level %{x:.3g} %: coverage %{y:.1f} %<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(range=[start, 102])
+    figure.update_yaxes(title="coverage (%)", range=[start, 102])
+    return _finish(figure, 360, "nominal level (%)")
+
+
+def _members(figure: go.Figure, rows: pd.DataFrame, colour: str) -> None:
+    """Add the single members of one curve as thin lines, or what they span as a band; nothing for one member."""
+    members = rows["member"].nunique()
+    term, part = rows["term"].iloc[0], rows["part"].iloc[0]
+    style = {"mode": "lines", "legendgroup": term, "showlegend": False, "hoverinfo": "skip"}
+    if 1 < members <= MAX_LINES:
+        for _, one in rows.groupby("member", sort=False):
+            line = {"color": colour, "width": 1, "dash": _dash(part)}
+            figure.add_scatter(x=one["epoch"].tolist(), y=_numbers(one["value"]), line=line, opacity=0.4, **style)
+    elif members > MAX_LINES:
+        span = rows.groupby("epoch")["value"].agg(["min", "max"])
+        around = pd.concat([span["max"], span["min"].iloc[::-1]])
+        figure.add_scatter(
+            x=around.index.tolist(), y=_numbers(around), line={"width": 0}, fill="toself", fillcolor=colour,
+            opacity=0.18, **style,
+        )  # fmt: skip
+
+
+def _dash(part: str) -> str:
+    return "solid" if part == "train" else "dash"
 
 
 def _numbers(values: pd.Series) -> list[float | None]:

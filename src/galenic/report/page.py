@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from galenic.report.sections import SECTIONS
 
 RESUMABLE = ("benchmark", "fit")  # the verbs that know --resume
 _TEMPLATES = Path(__file__).parent / "templates"
+# What a drawing may be made of, and attributes that could run or load something.
+_SHAPES = frozenset({"svg", "g", "path", "ellipse", "circle", "rect", "line", "polyline", "polygon", "text", "tspan"})
+_UNSAFE = re.compile(r"\bon\w+\s*=|\bhref\s*=|\bsrc\s*=|url\s*\(", re.IGNORECASE)
 
 
 def write_report(folder: str | Path) -> Path:
@@ -83,6 +87,7 @@ def render(run: Run, sections: list[Section]) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["figure_json"] = _figure_json
+    environment.filters["drawing"] = _drawing
     environment.tests["block"] = lambda block, name: type(block).__name__ == name
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     has_figures = any(isinstance(block, Figures) for section in sections for block in section.blocks)
@@ -115,3 +120,16 @@ def _figure_json(figure: go.Figure) -> Markup:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704
+
+
+def _drawing(svg: str) -> Markup:
+    """SVG as markup, if it is made of shapes and of nothing else."""
+    text = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL).strip()
+    odd = {f"<{tag}>" for tag in re.findall(r"<\s*/?\s*([^\s<>/]*)", text) if tag not in _SHAPES}
+    odd |= {found.group() for found in _UNSAFE.finditer(text)}
+    if odd or not (text.startswith("<svg") and text.endswith("</svg>")):
+        raise ValueError(
+            f"a drawing should be <svg>...</svg> made of {', '.join(sorted(_SHAPES))}; received {text[:20]!r}... "
+            f"with {', '.join(sorted(odd)) or 'another beginning or end'}. Draw it with galenic.drugs.draw_atoms."
+        )
+    return Markup(text)  # noqa: S704, checked above

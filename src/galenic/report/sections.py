@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from galenic.report.biology import biomarkers, patients, ranked_drugs, same_leaders
+from galenic.report.biology import atoms, biomarkers, patients, ranked_drugs, same_leaders
 from galenic.report.blocks import Cell, Facts, Section, Table, Text
+from galenic.report.calibration import calibration
 from galenic.report.performance import predicted_and_observed, score_figures, score_tables, scores_by_drug
 from galenic.report.run import Run
 from galenic.report.scores import Outcome, Scores, sentence
+from galenic.report.training import training
 from galenic.report.words import GLOSSARY, SPLITS, UNITS, count, metric_name, number, split_name
 
 KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
@@ -132,9 +134,12 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     score_tables,
     predicted_and_observed,
     scores_by_drug,
+    calibration,
     ranked_drugs,
     biomarkers,
+    atoms,
     patients,
+    training,
     provenance,
     glossary,
 )

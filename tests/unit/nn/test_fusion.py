@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from galenic.models.kdrug.network import Network
 from galenic.nn import graph
 from galenic.nn.encoders import ConvEncoder
 from galenic.nn.fusion import CrossAttention
@@ -155,6 +156,32 @@ def published_head(state, *names):
     return layers
 
 
+def assembled(encoders, drug_encoder, attention, heads):
+    """KDRUG's own network with published parts in their places; its drugs read mutation before methylation."""
+
+    def build(as_published):
+        names = ("expression", "mutation", "methylation")
+        net = Network(
+            dict.fromkeys(names, 1000), fusion="attention", n_latent=16, encoder="conv", head="mlp", hidden=24,
+            as_published=as_published,
+        ).eval()  # fmt: skip
+        net.drug, net.attention = drug_encoder, attention
+        for name in names:
+            net.cells[f"of_{name}"] = encoders[name]
+        for head, (first, second, last) in zip((net.other_head, net.head), heads, strict=True):
+            head.n_drug, head.first, head.rest[2], head.last = 16, first, second, last
+        return net
+
+    def whole(as_published):
+        net = build(as_published)
+        forward = net.forward
+        return lambda batch: forward(
+            {**batch, "cells": {**batch["cells"], "has mutation": torch.ones(3), "has methylation": torch.ones(3)}}
+        )
+
+    return whole
+
+
 @pytest.mark.real
 def test_the_published_teacher_from_our_parts(golden, monkeypatch):
     monkeypatch.setattr(graph, "N_BUCKETS", 1)
@@ -201,5 +228,19 @@ def test_the_published_teacher_from_our_parts(golden, monkeypatch):
         torch.testing.assert_close(rna_out(trunk).sigmoid()[:, 0], published[:, 1], atol=1e-6, rtol=0)
         # ... while on its own trunk the same head answers differently, which no published number shows.
         assert (rna_out(own_trunk).sigmoid()[:, 0] - published[:, 1]).abs().min() > 1e-3
+        whole = assembled(
+            {"expression": expression_encoder, "mutation": mutation_encoder, "methylation": methylation_encoder},
+            drug_encoder,
+            attention,
+            heads=((others_1, others_2, others_out), (rna_1, rna_2, rna_out)),
+        )
+        drugs = {"atoms": atoms, "bonds": bonds, "mask": mask}
+        batch = {"cells": cells, "drugs": drugs, "cell": torch.arange(3), "drug": torch.arange(3)}
+        said = whole(as_published=True)(batch)
+        torch.testing.assert_close(torch.stack([said["others"], said["main"]], 1), published, atol=1e-6, rtol=0)
+        torch.testing.assert_close(said["prediction"], published.mean(dim=1), atol=1e-6, rtol=0)
+        repaired = whole(as_published=False)(batch)
+        torch.testing.assert_close(repaired["others"].sigmoid(), published[:, 0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(repaired["main"], rna_out(own_trunk)[:, 0], atol=1e-6, rtol=0)
     # The published network answers differently in a batch of three, by far more than rounding.
     assert (values["batch_others_rna"] - published).abs().max() > 1e-4

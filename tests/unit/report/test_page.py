@@ -29,7 +29,10 @@ SECTION_OF = {
     "metrics": {"scores", "figures"},
     "predictions": {"observed"},
     "scores_by_drug": {"drugs"},
+    "calibration": {"calibration"},
     "ranking": {"ranking"},
+    "atoms": {"atoms"},
+    "history": {"training"},
     "biomarkers": set(),  # the planted drivers stand there too
     "coverage": set(),  # beside the facts of the data
     "patients": set(),  # beside the domain shift
@@ -121,6 +124,17 @@ def tables(rng: np.random.Generator) -> dict[str, pd.DataFrame]:
         "coverage": pd.DataFrame(
             {"step": [EVIL, None], "kept": [1234, 0], "dropped": [3, 1], "why": None, "examples": EVIL}
         ),
+        "history": pd.DataFrame(
+            {"stage": EVIL, "member": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], "train_total": [3.0, 2.0, np.nan, 1.0],
+             f"train_{EVIL}": [1.0, 0.5, np.nan, 0.1], "train_fit": [2.0, 1.5, np.nan, 0.9], "valid_total": np.nan}
+        ),
+        "calibration": pd.DataFrame(
+            {"group": ["all", "drug", "drug"], "drug": ["", *DRUGS[1:3]], "level": 0.9, "coverage": [0.85, 0.8, np.nan],
+             "n": 40, "width": [2.5, np.nan, np.nan]}
+        ),
+        "atoms": pd.DataFrame(
+            {"drug": EVIL, "name": "NA", "smiles": "CO", "atom": [0, 1], "element": ["C", "O"], "contribution": -0.1}
+        ),
     }  # fmt: skip
 
 
@@ -154,8 +168,8 @@ def page(html: str) -> Page:
 
 def test_every_section_of_a_full_run_is_shown(page: Page) -> None:
     assert page.sections == [
-        "answer", "warnings", "data", "figures", "scores", "observed", "drugs", "ranking", "biomarkers", "patients",
-        "provenance", "glossary",
+        "answer", "warnings", "data", "figures", "scores", "observed", "drugs", "calibration", "ranking", "biomarkers",
+        "atoms", "patients", "training", "provenance", "glossary",
     ]  # fmt: skip
     assert len(page.sections) == len(SECTIONS)
 
@@ -345,8 +359,8 @@ def test_drugs_are_called_by_name_and_id(tmp_path: Path, rng: np.random.Generato
 
 def test_counts_that_are_means_over_folds_say_so(page: Page) -> None:
     assert "cells per fold" in page.shown
-    (hint,) = [attrs["title"] for tag, attrs in page.tags if tag == "th" and "title" in attrs]
-    assert hint == "Test cells of the drug in one fold, averaged over folds."
+    hints = [attrs["title"] for tag, attrs in page.tags if tag == "th" and "title" in attrs]
+    assert "Test cells of the drug in one fold, averaged over folds." in hints
 
 
 def test_within_drug_tells_its_minimum(page: Page) -> None:

@@ -97,6 +97,14 @@ class Baseline(Model):
             "Fit KernelRidge, Ridge or ElasticNet."
         )
 
+    def sketch(self) -> Self:
+        """An unfitted copy for many refits; a costly model gives a cheaper one."""
+        return replace(self)
+
+    def companions(self) -> dict[str, Baseline]:
+        """Unfitted models, by label, that ``galenic fit`` judges beside this one besides the floors."""
+        return {}
+
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:
         """What ``fit`` learns; ``held`` marks the pairs on which settings may be chosen."""
         raise NotImplementedError

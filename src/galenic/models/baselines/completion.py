@@ -231,7 +231,8 @@ class KernelCompletion(KernelRidge):
         arrays |= {"drug_mean": mean, "dual": smooth.dual}
         arrays |= {f"train.{name}": block for name, block in blocks.items()}
         spec = {"inputs": features, "scales": scales, "width": width, "mix": mix, "cells": list(data.cells.obs_names)}
-        assert covariance is not None and noise is not None
+        assert covariance is not None
+        assert noise is not None
         return spec, arrays, Completion(centred, K @ arrays["dual"], smooth, left_out, own, covariance, noise)
 
     def _grid(self, cells: AnnData) -> np.ndarray:
@@ -239,7 +240,7 @@ class KernelCompletion(KernelRidge):
 
 
 def _first_guess(rest: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Covariance of deviations free of noise, its diagonal raised by a tenth; noise from errors, which are too small."""
+    """Covariance of deviations free of noise, its diagonal raised by a tenth; noise from errors, as they are small."""
     covariance = rest.T @ rest / len(rest)
     covariance += np.diag(0.1 * np.diag(covariance) + 1e-8)
     noise = 1.3 * np.nanmean(errors**2, axis=0)

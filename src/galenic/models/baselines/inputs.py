@@ -96,6 +96,27 @@ def _warn_of_unknown_tissues(cells: AnnData, wanted: list[str]) -> None:
         )
 
 
+def alignment(cells: AnnData, features: dict[str, list[str]]) -> pd.DataFrame:
+    """How the features of cells match those that a model was fitted on, a row for each modality.
+
+    Returns
+    -------
+    DataFrame
+        ``step, kept, dropped, why, examples``, as the coverage of a container: features found and features missing.
+    """
+    rows = []
+    for name, wanted in features.items():
+        if name == "tissue":
+            continue
+        there = cells.var_names if name == "expression" else getattr(cells.obsm.get(name), "columns", [])
+        missing = pd.Index(wanted).difference(pd.Index([str(column) for column in there]), sort=False)
+        why = "all that the model reads are here" if not len(missing) else "taken at the average of the training cells"
+        if len(missing) == len(wanted):
+            why = "not measured in these cells; the model answers without"
+        rows.append((f"features of {name}", len(wanted) - len(missing), len(missing), why, first(missing)))
+    return pd.DataFrame(rows, columns=["step", "kept", "dropped", "why", "examples"])
+
+
 def feature_index(features: dict[str, list[str]], names: Any = None) -> pd.MultiIndex:
     """Modality and feature of each column when the blocks stand side by side."""
     pairs = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -141,8 +140,3 @@ def tensor(values: np.ndarray, place: torch.device) -> Tensor:
     """An array on the device, fractions in double precision."""
     found = torch.from_numpy(np.ascontiguousarray(values)).to(place)
     return found.double() if found.is_floating_point() else found
-
-
-def rows_of(arrays: Mapping[str, Any], rows: np.ndarray) -> Arrays:
-    """The same rows of every array."""
-    return {name: values[rows] for name, values in arrays.items()}

@@ -37,7 +37,7 @@ def attribute_cells(role: Role, cells: AnnData, drugs: pd.DataFrame, n_steps: in
     index = feature_index(role.features, names)
     var = index.to_frame(index=False).set_index(pd.Index([f"{kind}:{name}" for kind, name in index]))
     obs = cells.obs.assign(prediction=found.output, baseline=found.baseline_output, gap=found.gap)
-    return AnnData(np.hstack(found.values[: len(names)]), obs=obs, var=var)
+    return AnnData(np.hstack(found.contributions[: len(names)]), obs=obs, var=var)
 
 
 def response_of(role: Role, drugs: pd.DataFrame) -> Callable[..., Tensor]:
@@ -135,7 +135,7 @@ def average_slopes(model: KDRUG, role: Role, cells: AnnData) -> np.ndarray:
 
 def importance(model: KDRUG, cells: AnnData) -> pd.DataFrame:
     """Mean slope of each drug's prediction along each standardised feature: features x drugs, without tissues."""
-    role = model.role("student" if "student" in model.spec_["roles"] else "teacher")
+    role = model.role()
     names = [name for name in role.features if name != "tissue"]
     slopes = average_slopes(model, role, cells).mean(axis=0) * (1.0 if role.published else role.share)
     table = pd.DataFrame(slopes, index=feature_index(role.features, list(role.features)), columns=role.identities.index)
@@ -144,9 +144,7 @@ def importance(model: KDRUG, cells: AnnData) -> pd.DataFrame:
         from galenic.data.response import ResponseData
 
         empty = pd.DataFrame({"cell": pd.Series(dtype=str), "drug": pd.Series(dtype=str)})
-        linear = role.start.importance(
-            ResponseData(empty, cells, role.identities.assign(smiles=role.identities["smiles"]))
-        )
+        linear = role.start.importance(ResponseData(empty, cells, role.identities))
         table = table + linear.reindex(index=table.index, columns=table.columns)
     return table
 
@@ -174,7 +172,7 @@ def attribute_atoms(role: Role, cells: AnnData, drugs: pd.DataFrame, n_steps: in
 
     found = integrated_gradients(function, [atoms], [torch.zeros_like(atoms)], n_steps=n_steps)
     table = atom_names(str(drugs["smiles"].iloc[0]))
-    table["contribution"] = found.values[0][0].sum(axis=1)[: len(table)]
+    table["contribution"] = found.contributions[0][0].sum(axis=1)[: len(table)]
     table.attrs |= {
         "output": float(found.output[0]),
         "baseline": float(found.baseline_output[0]),

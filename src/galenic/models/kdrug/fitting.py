@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import joblib
 import numpy as np
 import pandas as pd
-import torch
 
 from galenic.data.response import ResponseData
 from galenic.evaluate.splits import holdout
@@ -66,7 +65,8 @@ class Fit:
         """Spec, arrays and history of the fitted model."""
         taught, roles, histories = None, {}, []
         arrays = dict(self.arrays)
-        for using in ("teacher", "student") if self.model.teacher else ("student",):
+        wanted = ("teacher", "student") if self.model.answers == "student" else ("teacher",)
+        for using in wanted if self.model.teacher else ("student",):
             taught = self.role(using, taught)
             roles[using] = taught.spec
             arrays |= {f"{using}.{name}": array for name, array in taught.arrays.items()}
@@ -87,6 +87,7 @@ class Fit:
         centred = self.Y - mean
         scale = float(np.nanstd(centred)) or 1.0
         members = self.members(using, centred / scale, teacher, scale)
+        spec: dict[str, Any]
         if model.as_published:
             spec, kept = {"share": 1.0, "new_share": 1.0, "scale": 1.0}, self.published_errors(members)
         else:
@@ -137,7 +138,7 @@ class Fit:
             for number, rows in enumerate(hidden):
                 starts[number, rows] = found.smooth.without(rows)
             share = best_share(centred, unseen_cells(starts, hidden), unseen, len(members))
-        mean_unseen = np.nanmean(unseen, axis=0)
+        mean_unseen = average(unseen)
         honest = np.where(np.isnan(mean_unseen), left_out, (1 - share) * left_out + share * mean_unseen)
         if found is not None:
             own = own_responses(centred - honest, found.covariance, found.noise, 0)[0]
@@ -164,7 +165,7 @@ class Fit:
             0, 2, 1
         )
         share = best_share(self.Y, np.stack([base, base]), read, len(members))
-        mean_read = np.nanmean(read, axis=0)
+        mean_read = average(read)
         joined = np.where(np.isnan(mean_read), base, (1 - share) * base + share * mean_read)
         return share, np.abs(self.Y - joined)[self.seen]
 
@@ -197,7 +198,7 @@ class Fit:
     def held_pairs(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """For each member the pairs it does not learn from (of a fold of cells), and the drugs its graphs leave out."""
         model, numbers = self.model, range(self.model.n_members)
-        structures = self.data.drugs["structure"] if "structure" in self.data.drugs else None
+        structures = self.data.drugs.get("structure")
         new = [left_out(structures, len(self.data.drugs), model, number) for number in numbers]
         if model.as_published or model.n_members == 1:
             held = self.held if self.held.any() else hold_out(self.data, model.seed)
@@ -211,13 +212,17 @@ def left_out(groups: pd.Series | None, n: int, model: KDRUG, number: int) -> np.
     Where there are enough members the things are divided twice, each time anew, so that each is left out by two
     members that learned from different ones.
     """
-    n_folds = max(model.n_members // 2 if model.n_members >= 4 else model.n_members, 2)
-    if groups is None:
-        place = np.arange(n)
-    else:
+    n_folds = fold_count(model.n_members)
+    place = np.arange(n)
+    if groups is not None:
         place = pd.factorize(groups.where(groups.notna(), groups.index.to_series()))[0]
     order = np.random.default_rng([model.seed, number // n_folds]).permutation(place.max() + 1 if n else 0)
     return np.asarray(order[place] % n_folds == number % n_folds)
+
+
+def fold_count(n_members: int) -> int:
+    """Folds of one division: half as many as members, where these are enough for two divisions."""
+    return n_members // 2 if n_members >= 4 else max(n_members, 2)
 
 
 def hold_out(data: ResponseData, seed: int) -> np.ndarray:
@@ -247,6 +252,12 @@ def unseen_cells(networks: np.ndarray, left_out: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero(count[-1] > place)
         found[place, rows] = networks[member[rows], rows]
     return found
+
+
+def average(said: np.ndarray) -> np.ndarray:
+    """Mean over the first axis of what is there; NaN where nothing is."""
+    count = (~np.isnan(said)).sum(axis=0)
+    return np.where(count > 0, np.nansum(said, axis=0) / np.maximum(count, 1), np.nan)
 
 
 def best_share(truth: np.ndarray, start: np.ndarray, networks: np.ndarray, n_members: int) -> float:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from galenic.models.kdrug.encode import Arrays, answer, grid, rows_of
+from galenic.models.kdrug.encode import Arrays, answer, grid
 from galenic.models.kdrug.network import Fusion, Network
 from galenic.models.kdrug.role import build
 from galenic.models.kdrug.stages import Step, distil_step, fit_step, privileged_step, structure_step

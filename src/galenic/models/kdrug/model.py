@@ -12,9 +12,10 @@ from anndata import AnnData
 from galenic.data.checks import first
 from galenic.data.response import ResponseData
 from galenic.models.baselines.baseline import Baseline, joined
+from galenic.models.baselines.completion import KernelCompletion
 from galenic.models.fields import param
 from galenic.models.kdrug.explaining import attribute_atoms, attribute_cells, importance
-from galenic.models.kdrug.fitting import Fit
+from galenic.models.kdrug.fitting import Fit, fold_count
 from galenic.models.kdrug.role import Role, restore
 from galenic.models.kdrug.uncertainty import intervals
 from galenic.train import Training
@@ -85,6 +86,8 @@ class KDRUG(Baseline):
     training
         Of every stage but the structures', whose epochs are ``structure_epochs``. A batch is never larger than an
         eighth of the pairs.
+    answers
+        Who answers when nobody is named: "student" or "teacher" (then no student is fitted).
     seed
         Of everything random.
     as_published
@@ -131,6 +134,7 @@ class KDRUG(Baseline):
     n_members: int = param(8, low=1)
     block: Literal["cell", "drug", "none"] = "cell"
     training: Training = field(default_factory=_training)
+    answers: Using = "student"
     seed: int = 0
     as_published: bool = False
 
@@ -140,6 +144,10 @@ class KDRUG(Baseline):
             raise ValueError(
                 "KDRUG needs one modality for its student, and each once; "
                 f"received student={self.student!r}, teacher={self.teacher!r}. Name each modality once."
+            )
+        if self.answers == "teacher" and not self.teacher:
+            raise ValueError(
+                'answers="teacher" needs a teacher; received teacher=(). Name its modalities, or ask the student.'
             )
         if not self.hard + (self.soft + self.relation if self.teacher else 0):
             raise ValueError(
@@ -193,11 +201,17 @@ class KDRUG(Baseline):
                 f"fitting needs responses that differ; all {len(data):,} are {data.response[0]:g}. "
                 "Check the column of the response."
             )
+        n_cells, least = data.cells.n_obs, 2 * fold_count(self.n_members)
+        if n_cells < least:
+            raise ValueError(
+                f"n_members={self.n_members} leaves out {fold_count(self.n_members)} folds of cells in turn and needs "
+                f"{least} cells at least; received {n_cells}. Set fewer members, or measure more cells."
+            )
         spec, arrays, self.history_ = Fit(self, data, held, device, n_jobs, progress).run()
         self._restore(spec, arrays)
         return self
 
-    def predict(self, data: ResponseData, *, using: Using = "student") -> pd.DataFrame:
+    def predict(self, data: ResponseData, *, using: Using | None = None) -> pd.DataFrame:
         """``data.pairs`` with a column ``prediction`` in the unit of fitting; the responses are not read.
 
         Parameters
@@ -205,7 +219,8 @@ class KDRUG(Baseline):
         data
             Cells and drugs by id; a drug is recognised by id, else by structure, else read from its structure alone.
         using
-            "student", or "teacher": privileged modalities that a cell lacks count as not measured.
+            "student" or "teacher"; None: who ``answers``. Modalities but the first that a cell lacks count as not
+            measured.
 
         Raises
         ------
@@ -214,12 +229,12 @@ class KDRUG(Baseline):
         """
         return data.pairs.assign(prediction=self.members(data, using=using).mean(axis=0))
 
-    def members(self, data: ResponseData, *, using: Using = "student") -> np.ndarray:
+    def members(self, data: ResponseData, *, using: Using | None = None) -> np.ndarray:
         """Predictions of each member of the ensemble, ``(n_members, n_pairs)``."""
         return self.role(using).members(data)
 
     def intervals(
-        self, data: ResponseData, *, coverage: float = 0.9, using: Using = "student", n_draws: int = 0
+        self, data: ResponseData, *, coverage: float = 0.9, using: Using | None = None, n_draws: int = 0
     ) -> pd.DataFrame:
         """Predictions with intervals that hold the measured response of an unseen cell with the chance ``coverage``.
 
@@ -241,9 +256,9 @@ class KDRUG(Baseline):
             ``data.pairs`` with ``prediction``, ``low``, ``high``, ``spread`` (standard deviation over members) and
             ``dropout_spread`` (over draws). The spreads say where networks differ, not how large errors are.
         """
-        return intervals(self, data, using, coverage, n_draws)
+        return intervals(self, data, using or self.answers, coverage, n_draws)
 
-    def attribute(self, data: ResponseData, drug: str, *, using: Using = "student", n_steps: int = 64) -> AnnData:
+    def attribute(self, data: ResponseData, drug: str, *, using: Using | None = None, n_steps: int = 64) -> AnnData:
         """What every feature contributes to the predicted response of the cells of ``data`` to one drug.
 
         Integrated gradients from the average cell, in the unit of the response. What a known cell's own responses add
@@ -266,7 +281,7 @@ class KDRUG(Baseline):
         """
         return attribute_cells(self.role(using), data.cells, _one_drug(data, drug), n_steps)
 
-    def atoms(self, data: ResponseData, drug: str, *, using: Using = "student", n_steps: int = 64) -> pd.DataFrame:
+    def atoms(self, data: ResponseData, drug: str, *, using: Using | None = None, n_steps: int = 64) -> pd.DataFrame:
         """What every atom contributes to the deviation that the networks read from a drug's graph, mean over cells.
 
         Integrated gradients from a graph whose atoms have no features. Draw them with
@@ -296,13 +311,24 @@ class KDRUG(Baseline):
         self._check_fitted()
         return importance(self, data.cells)
 
-    def sketch(self) -> KDRUG:
-        """The same model with two members and no stage for structures: for the many refits of biomarkers."""
-        return replace(self, n_members=min(2, self.n_members), identity=self.identity)
+    def sketch(self) -> Self:
+        """The same model with two members: for the many refits that biomarkers are found with."""
+        return replace(self, n_members=min(2, self.n_members))
 
-    def role(self, using: Using = "student") -> Role:
+    def companions(self) -> dict[str, Baseline]:
+        """What it should be compared with besides floors: its teacher, itself without one, and its start alone."""
+        found: dict[str, Baseline] = {"KDRUG, start alone": KernelCompletion(inputs=self.student, seed=self.seed)}
+        if self.teacher and self.answers == "student":
+            found |= {
+                "KDRUG, teacher": replace(self, answers="teacher"),
+                "KDRUG, no teacher": replace(self, teacher=()),
+            }
+        return found
+
+    def role(self, using: Using | None = None) -> Role:
         """The fitted student or teacher."""
         self._check_fitted()
+        using = using or self.answers
         if using not in self.spec_["roles"]:
             raise ValueError(
                 f"predictions are by {' or '.join(self.spec_['roles'])} here; received using={using!r}. "

@@ -142,7 +142,8 @@ class Network(nn.Module):
             second = self.other_head(drugs, others, drug, cell)
             first = self.head(drugs, main, drug, cell)
             if self.as_published:
-                assert isinstance(self.head, MLPHead) and isinstance(self.other_head, MLPHead)
+                assert isinstance(self.head, MLPHead)
+                assert isinstance(self.other_head, MLPHead)
                 first = self.head.last(self.other_head.trunk(drugs, others, drug, cell)).squeeze(-1)
         if self.as_published:
             first, second = first.sigmoid(), second.sigmoid()

@@ -67,6 +67,7 @@ class Role:
 
     def grids(self, cells: AnnData, drugs: pd.DataFrame, draw: int | None = None) -> np.ndarray:
         """Predictions for every cell and drug, ``(n_members, n_cells, n_drugs)``."""
+        cells = with_all(cells, self.features)
         inputs = cell_arrays(cells, self.features, self.arrays, list(self.features)[:1])
         if self.published:
             graphs = drug_arrays(drugs, self.identities)
@@ -89,6 +90,16 @@ class Role:
         if not self.share and not self.new_share:
             return np.zeros((len(self.nets), len(next(iter(cells.values()))), len(drugs["mask"])))
         return self.scale * np.stack([grid(net, cells, drugs, draw) for net in self.nets])
+
+
+def with_all(cells: AnnData, features: Mapping[str, list[str]]) -> AnnData:
+    """The cells with every modality but expression, as rows of NaN where nothing of it was measured."""
+    absent = [name for name in features if name not in ("expression", "tissue") and name not in cells.obsm]
+    if absent:
+        cells = cells.copy()
+        for name in absent:
+            cells.obsm[name] = pd.DataFrame(np.nan, index=cells.obs_names, columns=features[name])
+    return cells
 
 
 def new_start(model: KDRUG, using: str) -> PerDrug:

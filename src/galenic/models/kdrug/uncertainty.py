@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from galenic.models.kdrug.model import KDRUG
 
 
-def intervals(model: KDRUG, data: ResponseData, using: str, coverage: float, n_draws: int) -> pd.DataFrame:
+def intervals(
+    model: KDRUG, data: ResponseData, using: Literal["student", "teacher"], coverage: float, n_draws: int
+) -> pd.DataFrame:
     """See :meth:`galenic.models.kdrug.model.KDRUG.intervals`."""
     if not 0 < coverage < 1:
         raise ValueError(f"coverage should be between 0 and 1; received {coverage!r}. Ask for 0.9, say.")

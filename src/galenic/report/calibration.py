@@ -1,0 +1,97 @@
+"""The section on intervals: whether they hold as many responses as they promise."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from galenic.report.blocks import Block, Cell, Figures, Section, Table
+from galenic.report.figures import coverage_points
+from galenic.report.run import Run
+from galenic.report.words import NOTHING, UNITS, count, number
+
+SHORT = 0.1  # by which the coverage of a drug may fall below the level before the drug counts as short
+
+
+def calibration(run: Run) -> Section | None:
+    """Whether intervals hold as many responses as they promise, over all pairs and in each drug."""
+    table = run.table("calibration")
+    levels = pd.DataFrame() if table is None else coverage_by_level(table)
+    if levels.empty:
+        return None
+    caption = f"Coverage at each level: {count(levels['n'].max())} pairs"
+    if levels["drugs"].any():
+        n_drugs, n_cells = count(levels["drugs"].max()), count(levels["cells"].median())
+        caption += f"; {n_drugs} drugs, half of them with at most {n_cells} test cells"
+    blocks: list[Block] = [
+        Figures([(f"{caption}.", coverage_points(levels))]),
+        _level_table(levels, run.record["data"].get("unit", "")),
+    ]
+    how = (
+        "On the dashed line intervals mean what they say: those of level 90 % hold 90 % of the responses; below it "
+        "they are too narrow, above it wider than need be. Bars span the drugs, without the lowest and highest 5 %; "
+        "where a drug has few test cells, its distance from the line is partly chance."
+    )
+    return Section("calibration", "Calibration", how, blocks)
+
+
+def coverage_by_level(table: pd.DataFrame) -> pd.DataFrame:
+    """Coverage at each level over all pairs, and how it differs between drugs.
+
+    Parameters
+    ----------
+    table
+        ``level``, ``coverage``, ``n``; optional ``width`` and ``group``, ``"all"`` or ``"drug"`` (all where absent).
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``level``, ``coverage``, ``width`` and ``n`` over all pairs (of the drugs together, where no row is of all);
+        ``low``, ``high``: 5 and 95 % of the drugs; ``short``: share of drugs more than ``SHORT`` below the level;
+        ``drugs``: how many; ``cells``: their median ``n``. NaN, and 0 drugs, where no row is of a drug.
+    """
+    table = table.astype(dict.fromkeys(("level", "coverage", "n"), float)).dropna(subset=["level", "coverage"])
+    is_drug = table["group"] == "drug" if "group" in table else pd.Series(False, table.index)
+    pooled, drugs = table if is_drug.all() else table[~is_drug], table[is_drug]
+    by_drug = drugs.groupby("level")
+    # The sliver keeps a coverage of 0.7 at level 0.8 from being short by a rounding error.
+    short = drugs["coverage"] < drugs["level"] - SHORT - 1e-9
+    found = {
+        "coverage": _weighted(pooled, "coverage"),
+        "width": _weighted(pooled, "width"),
+        "n": pooled.groupby("level")["n"].sum(),
+        "low": by_drug["coverage"].quantile(0.05),
+        "high": by_drug["coverage"].quantile(0.95),
+        "short": short.groupby(drugs["level"]).mean(),
+        "drugs": by_drug["coverage"].size(),
+        "cells": by_drug["n"].median(),
+    }
+    levels = pd.DataFrame(found).rename_axis("level").reset_index().astype(float).fillna({"drugs": 0})
+    return levels.dropna(subset=["coverage"])
+
+
+def _weighted(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Mean of a column at each level, weighted by ``n``; nothing where the table lacks it."""
+    if name not in rows:
+        return pd.Series(dtype=float)
+    rows = rows.dropna(subset=[name])
+    sums = (rows[name] * rows["n"]).groupby(rows["level"]).sum()
+    return sums / rows.groupby("level")["n"].sum()
+
+
+def _level_table(levels: pd.DataFrame, unit: str) -> Table:
+    titles = {"level": "level", "coverage": "coverage", "short": f"drugs short by over {100 * SHORT:g} points",
+              "width": f"mean width{f' ({UNITS.get(unit, unit)})' if unit else ''}"}  # fmt: skip
+    columns = [name for name in titles if levels[name].notna().any()]
+    write = {"level": lambda share: f"{100 * share:.4g} %", "width": lambda width: number(width, 2)}
+    rows: list[list[Cell | str]] = [
+        [Cell(write.get(name, _percent)(row[name]), sort=row[name]) for name in columns]
+        for row in levels.to_dict("records")
+    ]
+    hints = {titles["short"]: f"Share of the drugs whose coverage is below the level less {100 * SHORT:g} points."}
+    caption = "Level is the share of responses that intervals should hold, coverage the share that they held."
+    return Table([titles[name] for name in columns], rows, caption, hints=hints)
+
+
+def _percent(share: float) -> str:
+    text = number(100 * share, 1)
+    return text if text == NOTHING else f"{text} %"
