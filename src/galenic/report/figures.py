@@ -14,6 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 MODEL, FLOOR, CEILING, OTHER = "#3b82c4", "#8a8f98", "#2e9e6b", ("#3b82c4", "#d9822b", "#8e63c7", "#2e9e6b", "#c8553d")
+MORE = ("#2a9da5", "#b8548c", "#8c8526")  # where five are too few
 MAX_POINTS = 2000
 MAX_LINES = 4  # members that are drawn one by one; more become a band
 WIDE = 10  # largest over smallest loss, from which their axis is logarithmic
@@ -180,7 +181,7 @@ def loss_curves(losses: pd.DataFrame, terms: Sequence[str]) -> go.Figure:
         Epochs across, loss up; logarithmic where the losses are positive and differ by more than ``WIDE``.
     """
     figure = go.Figure()
-    colours = dict(zip(terms, OTHER * len(terms), strict=False))
+    colours = dict(zip(terms, (*OTHER, *MORE) * len(terms), strict=False))
     curves = list(losses.groupby(["term", "part"], sort=False))
     for (term, _), rows in curves:
         _members(figure, rows, colours[term])

@@ -59,8 +59,8 @@ def losses_of(history: pd.DataFrame) -> pd.DataFrame:
     columns = [name for name in history if name.partition("_")[0] in PARTS and name.partition("_")[2]]
     table = history.melt(["member", "epoch"], columns, "column", "value")
     table = table[np.isfinite(table["value"].astype(float))]
-    table = table.assign(**{name: table["column"].map(lambda column, i=i: column.partition("_")[i])
-                            for name, i in (("part", 0), ("term", 2))})  # fmt: skip
+    names = [column.partition("_") for column in table["column"]]
+    table = table.assign(part=[part for part, _, _ in names], term=[term for _, _, term in names])
     terms = table.groupby("part")["term"].agg(frozenset)
     if all(len(found) == 2 and "total" in found for found in terms):
         table = table[table["term"] != "total"]
@@ -87,7 +87,7 @@ def _kept(history: pd.DataFrame) -> str:
     if kept.empty or (kept == last).all():
         return ""
     low, high = count(kept.min()), count(kept.max())
-    return f"; the weights of epoch {low if low == high else f'{low} to {high}'} were kept"
+    return f"; the weights of {f'epoch {low}' if low == high else f'epochs {low} to {high}'} were kept"
 
 
 def _means(losses: pd.DataFrame) -> str:

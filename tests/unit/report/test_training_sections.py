@@ -137,6 +137,11 @@ def test_a_term_has_one_colour_in_all_stages(run: Run) -> None:
     assert len(colours) == 2
 
 
+def test_eight_terms_have_eight_colours() -> None:
+    losses = losses_of(stage(n_members=1, **{f"train_{term}": 1.0 for term in "abcdefgh"}))
+    assert len({trace.line.color for trace in loss_curves(losses, list("abcdefgh")).data}) == 8
+
+
 def test_a_stage_of_one_epoch_is_told_in_words(run: Run) -> None:
     run.write("history", stage("student: structures", n_epochs=1, train_total=4.0, train_structure=4.0))
     section = training(run)
@@ -152,7 +157,7 @@ def test_members_that_stop_early_and_weights_that_are_kept_are_told(run: Run) ->
     table = stage(train_fit=1.0)
     table["best"] = table["epoch"] == table["member"] + 2
     run.write("history", table[(table["member"] == 0) | (table["epoch"] < 4)])
-    said = "2 members, 3 to 4 epochs; the mean is of those still training; the weights of epoch 2 to 3 were kept."
+    said = "2 members, 3 to 4 epochs; the mean is of those still training; the weights of epochs 2 to 3 were kept."
     assert said in shown(run)
 
 
