@@ -264,7 +264,11 @@ def _run(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # One thread for each worker: several that all use every core slow each other down tenfold.
     threads = {"inner_max_num_threads": 1} if n_jobs != 1 else {}
-    with warnings.catch_warnings(), joblib.parallel_config("loky", **threads), Progress(*columns, disable=not progress) as bar:
+    with (
+        warnings.catch_warnings(),
+        joblib.parallel_config("loky", **threads),
+        Progress(*columns, disable=not progress) as bar,
+    ):
         # A worker that grew is replaced by a new one; nothing is lost.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs")
         row = bar.add_task("fits", total=len(jobs))

@@ -193,7 +193,7 @@ def similarity(a: Sequence[str], b: Sequence[str]) -> np.ndarray:
     Returns
     -------
     ndarray, (n_a, n_b), float64, in [0, 1]
-        1 where all three views are the same.
+        1 where all three views are the same; a single atom has no pairs of atoms, and 2/3 with itself.
 
     Raises
     ------
@@ -206,18 +206,19 @@ def similarity(a: Sequence[str], b: Sequence[str]) -> np.ndarray:
     [[1.0, 0.3, 0.0]]
     """
     views_a, views_b = _views(a), _views(b)
+    if not views_a or not views_b:
+        return np.zeros((len(a), len(b)))
     parts = [tanimoto(views_a[0], views_b[0]), _shared_counts(views_a[1], views_b[1]), tanimoto(views_a[2], views_b[2])]
     mean: np.ndarray = np.mean(parts, axis=0)
     return mean
 
 
-def _views(smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _views(smiles: Sequence[str]) -> tuple[np.ndarray, ...]:
     molecules = _molecules(smiles)
     morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     pairs = rdFingerprintGenerator.GetAtomPairGenerator(fpSize=4096)
-    empty = [np.zeros((0, 1))] * 3
     if not molecules:
-        return empty[0], empty[1], empty[2]
+        return ()
     bits = np.stack([morgan.GetFingerprintAsNumPy(molecule) for molecule in molecules])
     counts = np.stack([pairs.GetCountFingerprintAsNumPy(molecule) for molecule in molecules])
     keys = np.array(
@@ -322,7 +323,7 @@ def draw_atoms(smiles: str, contributions: Sequence[float], *, width: int = 420,
     smiles
         The drug.
     contributions
-        One number an atom, in the order of :func:`atom_names`; the largest by size is drawn at full strength.
+        One finite number an atom, in the order of :func:`atom_names`; the largest by size is drawn at full strength.
 
     Returns
     -------
@@ -341,16 +342,19 @@ def draw_atoms(smiles: str, contributions: Sequence[float], *, width: int = 420,
     """
     molecule = _molecules([smiles])[0]
     n_atoms = molecule.GetNumAtoms()
-    if len(contributions) != n_atoms:
-        raise ValueError(f"{n_atoms} atoms need as many numbers; received {len(contributions)}. Give one for each.")
+    if len(contributions) != n_atoms or not np.isfinite(contributions).all():
+        raise ValueError(
+            f"{n_atoms} atoms need as many finite numbers; received {len(contributions)}. Give one for each."
+        )
     strongest = max((abs(value) for value in contributions), default=0.0) or 1.0
     colours = {}
-    for atom, value in enumerate(contributions):
+    for atom, value in enumerate(map(float, contributions)):
         share, colour = abs(value) / strongest, (0.23, 0.51, 0.77) if value < 0 else (0.85, 0.51, 0.17)
         colours[atom] = tuple(1 - share * (1 - part) for part in colour)
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
     options: Any = drawer.drawOptions()
     options.clearBackground = False
+    options.highlightRadius = 0.4
     rdMolDraw2D.PrepareAndDrawMolecule(
         drawer, molecule, highlightAtoms=list(colours), highlightAtomColors=colours, highlightBonds=[]
     )

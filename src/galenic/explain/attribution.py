@@ -34,7 +34,7 @@ class Attribution:
     @property
     def gap(self) -> np.ndarray:
         """``output - baseline_output`` less the sum of the contributions, ``(n,)``; 0 where attribution is complete."""
-        total = sum(value.reshape(len(value), -1).sum(axis=1) for value in self.contributions)
+        total = sum(value.sum(axis=tuple(range(1, value.ndim))) for value in self.contributions)
         return np.asarray(self.output - self.baseline_output - total)
 
 
@@ -80,19 +80,20 @@ def integrated_gradients(
     >>> found.contributions[0].round(3).tolist(), abs(found.gap.item()) < 1e-9
     ([[1.333, 2.667]], True)
     """
-    if n_steps < 1 or len(inputs) != len(baselines) or len({len(x) for x in inputs}) != 1:
+    fit = len(inputs) == len(baselines) and len({len(x) for x in inputs}) == 1
+    if n_steps < 1 or not fit or any(not _matches(*pair) for pair in zip(inputs, baselines, strict=True)):
         raise ValueError(
-            "integrated gradients need one step at least, and a baseline for each input, all with the same rows; "
-            f"received n_steps={n_steps}, {len(inputs)} inputs of {[len(x) for x in inputs]} rows and "
-            f"{len(baselines)} baselines. Correct these."
+            "integrated gradients need one step at least, and for each input a baseline of its shape or of one row; "
+            f"received n_steps={n_steps}, inputs {[tuple(x.shape) for x in inputs]} and "
+            f"baselines {[tuple(x.shape) for x in baselines]}. Correct these."
         )
+    places, weights = path(n_steps, rule, inputs[0])
     starts = [base.expand_as(x).detach() for base, x in zip(baselines, inputs, strict=True)]
     ways = [x.detach() - start for x, start in zip(inputs, starts, strict=True)]
     sums = [torch.zeros_like(way) for way in ways]
     n_rows = len(inputs[0])
     for at in range(0, n_rows, max(1, CHUNK // n_steps)):
         rows = slice(at, at + max(1, CHUNK // n_steps))
-        places, weights = path(n_steps, rule, ways[0])
         # Steps first, so that a row's points lie n_rows apart and fold back by one reshape.
         points = [
             (start[rows][None] + places.view(-1, *[1] * way.ndim) * way[rows][None]).flatten(0, 1).requires_grad_()
@@ -107,6 +108,11 @@ def integrated_gradients(
         output, base = function(*[x.detach() for x in inputs]), function(*starts)
     values = [(way * total).cpu().numpy() for way, total in zip(ways, sums, strict=True)]
     return Attribution(values, output.cpu().numpy(), base.cpu().numpy())
+
+
+def _matches(x: Tensor, baseline: Tensor) -> bool:
+    """Whether a baseline has the shape of an input, or of one of its rows."""
+    return x.shape[1:] == baseline.shape[1:] and x.ndim == baseline.ndim and len(baseline) in (1, len(x))
 
 
 def path(n_steps: int, rule: Rule, like: Tensor) -> tuple[Tensor, Tensor]:

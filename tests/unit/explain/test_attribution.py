@@ -195,7 +195,6 @@ def test_no_rows_give_empty_arrays() -> None:
     assert found.output.shape == found.baseline_output.shape == (0,)
 
 
-@pytest.mark.xfail(raises=ValueError, reason="numpy cannot infer a width of 0 rows: reshape(0, -1)")
 def test_no_rows_have_no_gap() -> None:
     x = torch.zeros(0, 3)
     assert integrated_gradients(lambda x: x.sum(dim=1), [x], [x]).gap.shape == (0,)
@@ -221,10 +220,10 @@ def test_an_unknown_rule_is_refused() -> None:
 @pytest.mark.parametrize(
     ("rows", "n_baselines", "n_steps", "came"),
     [
-        ([2], 1, 0, r"n_steps=0, 1 inputs of \[2\] rows and 1 baselines"),
-        ([2, 3], 2, 8, r"n_steps=8, 2 inputs of \[2, 3\] rows and 2 baselines"),
-        ([2, 2], 1, 8, r"n_steps=8, 2 inputs of \[2, 2\] rows and 1 baselines"),
-        ([], 0, 8, r"n_steps=8, 0 inputs of \[\] rows and 0 baselines"),
+        ([2], 1, 0, r"n_steps=0, inputs \[\(2, 3\)\] and baselines \[\(1, 3\)\]"),
+        ([2, 3], 2, 8, r"n_steps=8, inputs \[\(2, 3\), \(3, 3\)\] and baselines \[\(1, 3\), \(1, 3\)\]"),
+        ([2, 2], 1, 8, r"n_steps=8, inputs \[\(2, 3\), \(2, 3\)\] and baselines \[\(1, 3\)\]"),
+        ([], 0, 8, r"n_steps=8, inputs \[\] and baselines \[\]"),
     ],
 )
 def test_what_does_not_fit_is_refused(rows: list[int], n_baselines: int, n_steps: int, came: str) -> None:
@@ -233,7 +232,6 @@ def test_what_does_not_fit_is_refused(rows: list[int], n_baselines: int, n_steps
         integrated_gradients(lambda *x: x[0].sum(dim=1), inputs, bases, n_steps=n_steps)
 
 
-@pytest.mark.xfail(raises=RuntimeError, reason="the shape of a baseline is not checked: torch's own error comes out")
 @pytest.mark.parametrize("shape", [(3, 3), (2, 2), (1, 4)])
 def test_a_baseline_of_another_shape_is_refused(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="baseline"):

@@ -31,7 +31,7 @@ def test_a_saved_model_holds_no_code_and_no_pickle(saved: Path) -> None:
     ("changes", "words"),
     [
         ({"format": 99}, "format 99. Update galenic"),
-        ({"class": "os.system"}, "a model should be one of DrugMean"),
+        ({"class": "os.system"}, "a model should be one of KDRUG, DrugMean"),
         ({"class": "KernalRidge"}, "did you mean 'KernelRidge'"),
         ({"fields": {"kernal": "rbf"}}, "no parameter 'kernal'; did you mean 'kernel'"),
     ],

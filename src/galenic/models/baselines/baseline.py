@@ -253,7 +253,7 @@ def left_out_weights(known: pd.Series) -> np.ndarray:
     weights = np.full((n_known, n_known), 1.0 / max(n_known - 1, 1))
     np.fill_diagonal(weights, 0.0)
     n = len(has)
-    if n < 3:
+    if n < 2:
         return weights
     structures = list(known.iloc[has])
     inverse = np.linalg.inv(similarity(structures, structures) + STRUCTURE_PENALTY * np.eye(n))

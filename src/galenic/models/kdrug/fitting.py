@@ -199,7 +199,10 @@ class Fit:
         """For each member the pairs it does not learn from (of a fold of cells), and the drugs its graphs leave out."""
         model, numbers = self.model, range(self.model.n_members)
         structures = self.data.drugs.get("structure")
-        new = [left_out(structures, len(self.data.drugs), model, number) for number in numbers]
+        n_drugs = len(self.data.drugs)
+        new = [left_out(structures, n_drugs, model, number) for number in numbers]
+        if model.n_members == 1:
+            new = [np.zeros(n_drugs, dtype=bool)]
         if model.as_published or model.n_members == 1:
             held = self.held if self.held.any() else hold_out(self.data, model.seed)
             return [held for _ in numbers], new
@@ -209,8 +212,8 @@ class Fit:
 def left_out(groups: pd.Series | None, n: int, model: KDRUG, number: int) -> np.ndarray:
     """Which of ``n`` things a member leaves out, whole groups together: one fold of a division.
 
-    Where there are enough members the things are divided twice, each time anew, so that each is left out by two
-    members that learned from different ones.
+    Where there are enough members (an even number) the things are divided twice, each time anew, so that each is left
+    out by two members that learned from different ones.
     """
     n_folds = fold_count(model.n_members)
     place = np.arange(n)

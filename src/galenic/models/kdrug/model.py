@@ -202,7 +202,7 @@ class KDRUG(Baseline):
                 "Check the column of the response."
             )
         n_cells, least = data.cells.n_obs, 2 * fold_count(self.n_members)
-        if n_cells < least:
+        if n_cells < least and self.n_members > 1:
             raise ValueError(
                 f"n_members={self.n_members} leaves out {fold_count(self.n_members)} folds of cells in turn and needs "
                 f"{least} cells at least; received {n_cells}. Set fewer members, or measure more cells."

@@ -52,9 +52,10 @@ def half_widths(model: KDRUG, using: str, coverage: float, drugs: pd.DataFrame) 
 def conformal(errors: np.ndarray, coverage: float, others: np.ndarray) -> float:
     """The error that a new one does not exceed with the chance ``coverage``: the ceil((n + 1) coverage)-th smallest.
 
-    Where so few errors cannot say (the rank is above n), those of all drugs answer.
+    Where so few errors cannot say (the rank is above n), those of all drugs answer; NaN where these are too few too.
     """
-    rank = int(np.ceil((len(errors) + 1) * coverage))
+    # Less a little, so that rounding does not push a whole number to the next.
+    rank = int(np.ceil((len(errors) + 1) * coverage - 1e-9))
     if rank <= len(errors):
         return float(np.partition(errors, rank - 1)[rank - 1])
-    return conformal(others, coverage, others) if len(others) > len(errors) else float(np.max(others, initial=0.0))
+    return conformal(others, coverage, others) if len(others) > len(errors) else float("nan")
