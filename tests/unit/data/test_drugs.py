@@ -351,7 +351,8 @@ def test_atoms_without_contributions_are_drawn_too() -> None:
 
 @pytest.mark.parametrize("values", [[], [0.1], [0.1] * 4])
 def test_as_many_numbers_as_atoms_are_needed(values: list[float]) -> None:
-    with pytest.raises(ValueError, match=rf"3 atoms need as many finite numbers; received {len(values)}\. Give one for each"):
+    words = rf"3 atoms need as many finite numbers; received {len(values)}\. Give one for each"
+    with pytest.raises(ValueError, match=words):
         draw_atoms("CCO", values)
 
 
