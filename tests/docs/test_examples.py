@@ -31,16 +31,20 @@ def test_docstring_examples(name: str) -> None:
     assert found.failed == 0
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.S)
+METHODS = README.parent / "docs" / "methods"
 
 
-def test_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = blocks("python")
+def blocks(language: str, page: Path = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
+
+
+@pytest.mark.parametrize("page", [README, METHODS / "kdrug.md"], ids=lambda page: page.name)
+def test_python_of_the_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = blocks("python", page)
     assert code
     monkeypatch.chdir(tmp_path)
     for block in code:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, page.name, "exec"), {})
 
 
 def test_commands_of_the_readme_are_understood(tmp_path: Path) -> None:

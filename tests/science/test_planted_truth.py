@@ -48,6 +48,23 @@ def test_q_values_find_nothing_where_expression_is_noise(name: str, seed: int) -
     assert (table.groupby("drug")["q_value"].min() < 0.05).mean() <= 0.1
 
 
+NETWORKS = galenic.KDRUG(n_members=2, teacher=(), start="means")
+"""Networks alone: beside a strong start it would be the start that finds the drivers."""
+
+
+def test_networks_recover_planted_drivers_and_not_after_shuffling(planted: tuple[ResponseData, object]) -> None:
+    data, truth = planted
+    genes = truth[truth["modality"] == "expression"]
+    hits = []
+    for given in (data, shuffled(data)):
+        table = NETWORKS.fit(given).importance(data).loc["expression"]
+        ranked = biomarkers(table.to_numpy()[None], list(table.index), list(table.columns))
+        counts = recovered(ranked, genes)
+        hits.append(counts["found"].sum() / counts["planted"].sum())
+    assert hits[0] > 0.4
+    assert hits[1] < 0.2
+
+
 @pytest.mark.parametrize(("name", "share"), [("Ridge", 0.5), ("KernelRidge", 0.5), ("ElasticNet", 0.7)])
 def test_planted_drivers_are_recovered_and_not_after_shuffling(
     name: str, share: float, planted: tuple[ResponseData, object]
