@@ -130,7 +130,7 @@ class Fit:
         networks = scale * np.stack([member.grid for member in members])
         hidden = np.stack([member.left_out for member in members])
         unseen = unseen_cells(networks, hidden)
-        share, answers, left_out = 1.0, networks.mean(axis=0), np.zeros_like(centred)
+        share, left_out = 1.0, np.zeros_like(centred)
         if found is not None:
             left_out = found.left_out
             # Both without the same cells: the start, which learned from all others, would look too good beside them.
@@ -142,11 +142,11 @@ class Fit:
         honest = np.where(np.isnan(mean_unseen), left_out, (1 - share) * left_out + share * mean_unseen)
         if found is not None:
             own = own_responses(centred - honest, found.covariance, found.noise, 0)[0]
-            answers = honest + own
             start.arrays_["dual"] = (1 - share) * start.arrays_["dual"]
-            start.arrays_["own"] = answers - (1 - share) * found.fitted - share * networks.mean(axis=0)
+            start.arrays_["own"] = honest + own - (1 - share) * found.fitted - share * networks.mean(axis=0)
         errors = np.abs(centred - honest).astype(np.float32)
-        new_share, new_errors = self.join_new(members, mean, scale, mean + answers)
+        # Not with what a cell's own responses add: the response to the drug that is left out is among them.
+        new_share, new_errors = self.join_new(members, mean, scale, mean + honest)
         levels = np.linspace(0, 1, QUANTILES)
         kept = {"errors": errors, "new_errors": np.quantile(new_errors, levels) if len(new_errors) else np.zeros(0)}
         spec = {"share": share, "new_share": new_share if found is not None else 1.0, "scale": scale}
@@ -160,10 +160,8 @@ class Fit:
         base = answers @ weights.T
         if not self.model.identity:
             return 0.0, np.abs(self.Y - base)[self.seen]
-        read = np.stack([weights @ mean + scale * member.structure for member in members])
-        read = unseen_cells(read.transpose(0, 2, 1), np.stack([member.new_drugs for member in members])).transpose(
-            0, 2, 1
-        )
+        read = np.stack([(weights @ mean + scale * member.structure).T for member in members])
+        read = unseen_cells(read, np.stack([member.new_drugs for member in members])).transpose(0, 2, 1)
         share = best_share(self.Y, np.stack([base, base]), read, len(members))
         mean_read = average(read)
         joined = np.where(np.isnan(mean_read), base, (1 - share) * base + share * mean_read)
