@@ -160,8 +160,12 @@ class Fit:
         base = answers @ weights.T
         if not self.model.identity:
             return 0.0, np.abs(self.Y - base)[self.seen]
-        read = np.stack([(weights @ mean + scale * member.structure).T for member in members])
-        read = unseen_cells(read, np.stack([member.new_drugs for member in members])).transpose(0, 2, 1)
+        read = np.stack([weights @ mean + scale * member.structure for member in members])
+        # Where neither the drug nor the cell was learned from: a network knows its cells, and the start here does not.
+        for said, member in zip(read, members, strict=True):
+            said[~member.left_out] = np.nan
+        read = unseen_cells(read.transpose(0, 2, 1), np.stack([member.new_drugs for member in members]))
+        read = read.transpose(0, 2, 1)
         share = best_share(self.Y, np.stack([base, base]), read, len(members))
         mean_read = average(read)
         joined = np.where(np.isnan(mean_read), base, (1 - share) * base + share * mean_read)
@@ -274,12 +278,12 @@ def best_share(truth: np.ndarray, start: np.ndarray, networks: np.ndarray, n_mem
     start, networks
         What both said without having seen it, ``(2, ...)``: for one or two members, and NaN.
     """
-    known = ~(np.isnan(truth) | np.isnan(networks[0]))
+    known = ~(np.isnan(truth) | np.isnan(networks).all(axis=0))
     if not known.any():
         return 0.0
     gaps = (networks - start)[:, known]
-    single = np.nanmean(gaps**2)
-    shared = single if np.isnan(gaps[1]).all() else np.nanmean(gaps[0] * gaps[1])
+    single, both = np.nanmean(gaps**2), ~np.isnan(gaps).any(axis=0)
+    shared = np.mean(gaps[0, both] * gaps[1, both]) if both.any() else single
     square = shared + (single - shared) / n_members
     pull = np.nanmean(gaps * (truth - start)[:, known])
     return float(np.clip(pull / square, 0.0, 1.0)) if square > 0 else 0.0
