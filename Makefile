@@ -2,7 +2,7 @@
 #   make demo            the main job on a simulated screen; prints where the report is
 #   make test            the tests; EXTRAS=all also those of every extra
 #   make check           formatting, lint, types
-#   make bench           accuracy and speed on the real data beside the checkout (an hour); see docs/benchmarks.md
+#   make bench           accuracy and speed on the real data beside the checkout (some hours); see docs/benchmarks.md
 #   make docs            the documentation, in docs/_build
 # TORCH_INDEX=URL takes torch from another index, for example one with wheels for the CPU only.
 
@@ -43,6 +43,9 @@ check: $(VENV)/.installed-dev-$(EXTRAS)
 bench: $(VENV)/.installed
 	$(BIN)/galenic benchmark benchmarks/gdsc1.toml --out runs/gdsc1 --jobs 2 --overwrite
 	$(BIN)/python benchmarks/tables.py runs/gdsc1 docs/benchmarks.md
+	$(BIN)/galenic benchmark benchmarks/gdsc1_inputs.toml --out runs/inputs --jobs 2 --overwrite
+	$(BIN)/python benchmarks/kdrug.py benchmarks/gdsc1.toml --out runs/kdrug --jobs 2 --page docs/benchmarks.md
+	$(BIN)/python benchmarks/kdrug_speed.py --data $(DATA)
 	$(BIN)/python benchmarks/cross_study.py --data $(DATA) --out runs/cross_study
 	$(BIN)/python benchmarks/speed.py --data $(DATA)
 

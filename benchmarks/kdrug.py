@@ -163,6 +163,16 @@ def write(place: Path, name: str, content: str) -> None:
     place.write_text(f"{before}{begin}\n\n{content}\n{end}{rest.split(end)[1]}")
 
 
+def divided(task: ResponseTask, asked: list[tuple[str, int]], n_folds: int) -> list[Job]:
+    """The folds of every division that is asked for."""
+    jobs: list[Job] = []
+    for by, seed in asked:
+        table, columns = task.table(by)
+        folds = split(table, by=columns, n_folds=n_folds, seed=seed)
+        jobs += [(by, seed, number, fold) for number, fold in enumerate(folds)]
+    return jobs
+
+
 def main() -> None:
     """Compute what is asked for, score what is there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -180,16 +190,18 @@ def main() -> None:
     task, place = ResponseTask(data), args.out / "parts"
     place.mkdir(parents=True, exist_ok=True)
     variants = {name: VARIANTS[name] for name in args.only.split(";") if name}
-    jobs: list[Job] = []
-    for seed in map(int, args.seeds.split(",")):
-        for by in args.by.split(","):
-            table, columns = task.table(by)
-            folds = split(table, by=columns, n_folds=told.folds, seed=seed)
-            jobs += [(by, seed, number, fold) for number, fold in enumerate(folds)]
+    asked = [(by, int(seed)) for seed in args.seeds.split(",") for by in args.by.split(",")]
+    jobs = divided(task, asked, told.folds)
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         for what in (variants, None) if variants else (None,):
             joblib.Parallel(n_jobs=args.jobs)(joblib.delayed(work)(data, job, what, place) for job in jobs)
-    metrics = scores(task, jobs, place)
+    # Whatever earlier calls kept counts too.
+    there = {
+        (path.name.split(".")[0], int(path.name.split(".")[1]))
+        for path in place.glob("*.*.*.npz")
+        if not path.name.startswith(("rivals", "draft"))
+    }
+    metrics = scores(task, divided(task, sorted(there), told.folds), place)
     metrics.to_csv(args.out / "metrics.csv", index=False)
     if args.page:
         write(args.page, args.out.name, page(metrics))
