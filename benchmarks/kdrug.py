@@ -152,6 +152,8 @@ def page(metrics: pd.DataFrame) -> str:
 
 def difference(row: pd.Series) -> str:
     """A paired difference with its interval, bold where that excludes 0."""
+    if pd.isna(row["difference"]):
+        return "–"
     text = f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
     return f"**{text}**" if row["low"] * row["high"] > 0 else text
 
