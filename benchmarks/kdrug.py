@@ -134,7 +134,7 @@ def page(metrics: pd.DataFrame) -> str:
         part = part[part["model"].isin(size[size == len(runs)].index)]
         bar = BAR[by]
         against = compare(part, [bar])
-        chosen = against[against["group"] == "all"][against["metric"] == "rmse"].set_index("model")
+        chosen = against[(against["group"] == "all") & (against["metric"] == "rmse")].set_index("model")
         within = against[(against["group"] == "within_drug") & (against["metric"] == "pearson")].set_index("model")
         means = part.groupby(["model", "group", "metric"], sort=False)["value"].mean()
         order = means.xs(("all", "rmse"), level=("group", "metric")).sort_values().index

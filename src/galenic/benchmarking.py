@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -75,6 +76,8 @@ class _Job:
     @property
     def name(self) -> str:
         safe = "".join(c if c.isalnum() else "-" for c in self.label)
+        if len(safe) > 80:  # file systems end at 255 bytes
+            safe = f"{safe[:60]}-{hashlib.sha256(self.label.encode()).hexdigest()[:12]}"
         return f"{self.by}.{self.seed}.{self.number}.{safe}.npz"
 
 

@@ -512,3 +512,31 @@ def test_only_models_with_a_teacher_know_who_answers(fitted: Path, files: Path) 
     shown = galenic("predict", fitted, "new.csv", "--using", "teacher", "--out", "never.csv", cwd=files)
     assert shown.returncode == 2
     assert "--using is for a model with a teacher; this is Ridge" in shown.stderr
+
+
+def test_a_flag_of_training_changes_that_flag_alone(files: Path) -> None:
+    """The model's own settings are the defaults of the command line, too."""
+    from galenic.models.kdrug.model import KDRUG
+
+    few = ("--n-members", 2, "--training.max-epochs", 1, "--folds", 0)
+    shown = galenic("fit", "kdrug", *DATA, *few, "--out", "plain", cwd=files)
+    assert shown.returncode == 0, shown.stderr
+    assert "the default teacher reads" in shown.stderr
+    assert "share of the networks, student:" in shown.stdout
+    saved = json.loads((files / "plain" / "model" / "model.json").read_text())["fields"]["training"]
+    expected = KDRUG().training
+    assert saved["max_epochs"] == 1
+    assert (saved["lr"], saved["batch_size"], saved["schedule"]) == (expected.lr, expected.batch_size, "cosine")
+
+
+def test_a_modality_that_the_model_never_saw_is_refused(taught: Path, files: Path) -> None:
+    shown = galenic("predict", "taught", "new.csv", "--modality", "protien=mutation.csv", "--out", "no.csv", cwd=files)
+    assert shown.returncode == 2
+    assert "received --modality protien" in shown.stderr
+
+
+def test_refused_settings_leave_no_half_run(files: Path) -> None:
+    for flags in (("--student", "expresion"), ("--n-members", 100)):
+        shown = galenic("fit", "kdrug", *DATA, *flags, "--folds", 3, "--out", "half", cwd=files)
+        assert shown.returncode == 2
+        assert not (files / "half").exists()

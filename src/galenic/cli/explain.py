@@ -65,6 +65,11 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
     from galenic.models.importance import resampled_importance
     from galenic.report import run as run_folder
 
+    if how.refits < 2 or how.shuffles < 0:
+        raise ValueError(
+            f"stability needs --refits of 2 or more, and --shuffles 0 or more; received {how.refits} and "
+            f"{how.shuffles}. Correct the flags."
+        )
     model = load(folder)
     run = run_folder.read(folder)
     if not data_flags.recipe():

@@ -125,6 +125,7 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
         summary.kept_warnings(run),
     ):
         summary.describe(run, data)
+        model.require(data)
         if how.folds:
             from galenic.benchmarking import benchmark
 
@@ -151,5 +152,6 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
         model.save(run.path("model"))
         if hasattr(model, "history_"):
             run.write("history", model.history_)
+            summary.show_shares(run, model)
         summary.write_coverage(run, data)
     summary.finish(run)

@@ -54,15 +54,18 @@ def collect(cls: type[T], flags: dict[str, Any], prefix: str = "") -> T:
     return cls(**values)
 
 
-def _flags(cls: type, prefix: str) -> Iterator[inspect.Parameter]:
+def _flags(cls: type, prefix: str, values: Any = None) -> Iterator[inspect.Parameter]:
+    """One flag for each field; its default is that of ``values``, an instance, if it is given."""
     said = helps(cls)
     for field in dataclasses.fields(cls):
         kind, key = field_types(cls)[field.name], prefix + field.name
-        if dataclasses.is_dataclass(kind):
-            yield from _flags(kind, f"{key}__")  # type: ignore[arg-type]
-            continue
         made = field.default_factory
         default: Any = field.default if isinstance(made, dataclasses._MISSING_TYPE) else made()
+        default = default if values is None else getattr(values, field.name)
+        if dataclasses.is_dataclass(kind):
+            # A model's own settings, not those of the class they are written in.
+            yield from _flags(kind, f"{key}__", default)  # type: ignore[arg-type]
+            continue
         if _is_tuple(kind):
             kind, default = str | None, ",".join(str(item) for item in default) or None
         name = "--" + key.replace("__", ".").replace("_", "-")

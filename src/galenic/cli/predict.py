@@ -69,6 +69,12 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     from galenic.report import run as run_folder
 
     model = load(folder)
+    reads = model.spec_.get("inputs")
+    odd = [name for name in inputs.modalities(how.modality) if isinstance(reads, dict) and name not in reads]
+    if odd:
+        raise ValueError(
+            f"this model reads {', '.join(reads)}; received --modality {odd[0]}. Name what it was fitted on."
+        )
     data = read.cells_to_predict(
         source,
         modalities=inputs.modalities(how.modality),

@@ -124,6 +124,14 @@ def show_scores(run: Run, metrics: pd.DataFrame, floors: tuple[str, ...]) -> Non
         typer.echo(answer)
 
 
+def show_shares(run: Run, model: Any) -> None:
+    """Say, and put on record, how much the networks of a model count beside its start."""
+    for using, told in model.spec_["roles"].items():
+        said = f"{told['share']:.2f}, for new drugs {told['new_share']:.2f} (0 = the start alone answers)"
+        run.record["fields"][f"share of the networks, {using}"] = said
+        typer.echo(f"share of the networks, {using}: {said}")
+
+
 def finish(run: Run) -> None:
     """Write the page and say where it is."""
     from galenic.report.page import write_report

@@ -70,6 +70,7 @@ class Outcome:
     low: float
     high: float
     verdict: Verdict
+    is_asked: bool = False
 
 
 class Scores:
@@ -93,6 +94,8 @@ class Scores:
         self.n_seeds = int(metrics["seed"].nunique())
         compared = set() if self.comparison is None else set(self.comparison["floor"].dropna())
         self.floors = set(run.record["fields"].get("floors") or compared)
+        # A run that fits one model is about that one, whatever else stands beside it.
+        self.fitted = run.record["fields"].get("model")
 
     @classmethod
     def of_run(cls, run: Run) -> Self | None:
@@ -113,9 +116,11 @@ class Scores:
         return next((metric for metric in MAIN if metric in there), there[0])
 
     def best(self, split: str, *, floor: bool) -> str | None:
-        """The best model that is no floor, or the best floor, by the main metric."""
+        """The model that the run fits, else the best that is no floor; or the best floor, by the main metric."""
         rows = self.of(split, self.main_metric(split)).dropna(subset=["value"])
         names = [name for name in rows["model"] if (name in self.floors) == floor]
+        if not floor and self.fitted in names:
+            return str(self.fitted)
         return names[0] if names else None
 
     def ceiling(self, metric: str, group: str) -> dict[str, float]:
@@ -146,7 +151,7 @@ class Scores:
         difference, low, high = (float("nan"),) * 3 if row is None else (row["difference"], row["low"], row["high"])
         return Outcome(
             split, metric, model, floor, value.get(model, np.nan), value.get(floor, np.nan),
-            difference, low, high, judge(low, high, is_lower_better(metric)),
+            difference, low, high, judge(low, high, is_lower_better(metric)), model == self.fitted,
         )  # fmt: skip
 
 
@@ -176,7 +181,8 @@ def sentence(outcome: Outcome, what: str, metric: str) -> str:
         return (
             f"On {what} only floors were run; the best is {outcome.floor} with {metric} {number(outcome.floor_score)}."
         )
-    start = f"On {what} the best model, {outcome.model}, has {metric} {number(outcome.model_score)}"
+    who = outcome.model if outcome.is_asked else f"the best model, {outcome.model},"
+    start = f"On {what} {who} has {metric} {number(outcome.model_score)}"
     if outcome.floor is None:
         return f"{start}. No floor was run beside it, so this says little."
     start += f" against {number(outcome.floor_score)} for its best floor, {outcome.floor}"

@@ -298,7 +298,10 @@ def test_ids_that_look_like_numbers_and_elements_that_look_missing_are_text(run:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (contributions().iloc[:2], r"one row an atom; of the drug '5', 3 atoms need as many numbers; received 2"),
+        (
+            contributions().iloc[:2],
+            r"one row an atom; of the drug '5', 3 atoms need as many finite numbers; received 2",
+        ),
         (contributions().assign(smiles="C(("), r"one row an atom; of the drug '5', every structure should be a SMILES"),
     ],
 )

@@ -97,6 +97,9 @@ class Baseline(Model):
             "Fit KernelRidge, Ridge or ElasticNet."
         )
 
+    def require(self, data: ResponseData) -> None:
+        """Raise ``ValueError`` for data that cannot be learned from, where a model can tell before long work."""
+
     def sketch(self) -> Self:
         """An unfitted copy for many refits; a costly model gives a cheaper one."""
         return replace(self)
@@ -222,6 +225,12 @@ def _structures(smiles: pd.Series, known: pd.Series) -> tuple[np.ndarray, np.nda
         warnings.warn(
             f"{(~asked_for).sum():,} new drug(s) have no structure (first: {first(smiles.index[~asked_for])}); "
             "each is predicted as the average drug.",
+            stacklevel=2,
+        )
+    if asked_for.any() and not known.notna().any():
+        warnings.warn(
+            f"none of the {len(known):,} drugs of fitting has a structure, so {asked_for.sum():,} new drug(s) are "
+            "predicted as the average drug. Fit with a table of drugs (--drugs).",
             stacklevel=2,
         )
     return asked_for, np.flatnonzero(known.notna())

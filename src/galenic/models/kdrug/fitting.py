@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ class Fit:
     ) -> None:
         self.model, self.data, self.held = model, data, held
         self.device, self.n_jobs, self.progress = device, n_jobs, progress
-        names = tuple(dict.fromkeys((*model.student, *model.teacher)))
+        names = tuple(dict.fromkeys((*model.student, *present(model, data))))
         self.features, self.arrays = learn_inputs(data.cells, names)
         self.cells = cell_arrays(data.cells, self.features, self.arrays, required=model.student[:1])
         self.drugs = drug_arrays(data.drugs, data.drugs)
@@ -65,8 +66,11 @@ class Fit:
         """Spec, arrays and history of the fitted model."""
         taught, roles, histories = None, {}, []
         arrays = dict(self.arrays)
-        wanted = ("teacher", "student") if self.model.answers == "student" else ("teacher",)
-        for using in wanted if self.model.teacher else ("student",):
+        model = self.model
+        # A teacher that reads nothing more than its student has nothing to teach.
+        reads_more = set(modalities(model, "teacher", self.features)) - set(model.student)
+        wanted = ("teacher", "student") if reads_more or model.teacher != type(model).teacher else ("student",)
+        for using in ("teacher",) if model.answers == "teacher" else wanted if model.teacher else ("student",):
             taught = self.role(using, taught)
             roles[using] = taught.spec
             arrays |= {f"{using}.{name}": array for name, array in taught.arrays.items()}
@@ -77,7 +81,7 @@ class Fit:
     def role(self, using: str, teacher: Fitted | None) -> Fitted:
         """Fit the start and the networks of one role, and join them."""
         model = self.model
-        start = new_start(model, using)
+        start = new_start(model, using, self.features)
         mean = np.nanmean(self.Y, axis=0)
         found: Completion | None = None
         if isinstance(start, KernelCompletion):
@@ -209,6 +213,20 @@ class Fit:
             held = self.held if self.held.any() else hold_out(self.data, model.seed)
             return [held for _ in numbers], new
         return [left_out(None, self.data.cells.n_obs, model, number)[self.data.cell_rows] for number in numbers], new
+
+
+def present(model: KDRUG, data: ResponseData) -> tuple[str, ...]:
+    """What the teacher reads: all that was asked for, or of the default what the data have."""
+    if model.teacher != type(model).teacher:
+        return model.teacher
+    absent = [name for name in model.teacher if name not in ("expression", "tissue") and name not in data.cells.obsm]
+    if absent:
+        warnings.warn(
+            f"the default teacher reads {', '.join(model.teacher)}; these cells carry no {' and no '.join(absent)}, so "
+            "it does without. Read them (--modality, modalities={name: file}) or name what it should read (--teacher).",
+            stacklevel=2,
+        )
+    return tuple(name for name in model.teacher if name not in absent)
 
 
 def left_out(groups: pd.Series | None, n: int, model: KDRUG, number: int) -> np.ndarray:

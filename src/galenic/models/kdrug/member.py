@@ -127,7 +127,7 @@ class _School:
     def teacher(self) -> Network:
         """Stages 1 to 3 of a teacher."""
         model, step = self.model, fit_step(self.model.hide)
-        if model.stages == 1 or model.fusion == "plain":
+        if model.stages == 1 or model.fusion == "plain" or not self.new().others:
             return self.learn(self.new(), step, "teacher 1: one head")
         first, net = self.learn(self.new("plain"), step, "teacher 1: one head"), self.new()
         own = net.state_dict()

@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from galenic.data.checks import first
+from galenic.data.expression import modality
 from galenic.data.response import ResponseData
 from galenic.models.baselines.baseline import Baseline, joined
 from galenic.models.baselines.completion import KernelCompletion
@@ -49,7 +50,8 @@ class KDRUG(Baseline):
     ----------
     student, teacher
         Modalities that each reads: expression, tissue (used where known), or any key of cells.obsm. The first is
-        the one that attention re-weights and every cell needs it. ``teacher=()``: no teacher and no distillation.
+        the one that attention re-weights and every cell needs it. ``teacher=()``: no teacher and no distillation. Of
+        the default teacher what the data do not carry is left out.
     fusion
         Of the teacher: "attention", "split" (two heads, no attention) or "plain" (one head on everything).
     stages
@@ -196,20 +198,28 @@ class KDRUG(Baseline):
         # In one order, so that the order of the rows decides nothing.
         order = np.lexsort((data.drug_rows, data.cell_rows))
         data, held = data.take(order), held[order]
+        self.require(data)
+        spec, arrays, self.history_ = Fit(self, data, held, device, n_jobs, progress).run()
+        self._restore(spec, arrays)
+        return self
+
+    def require(self, data: ResponseData) -> None:
+        """Raise ``ValueError`` for data that cannot be learned from, before long work."""
         if np.ptp(data.response) == 0:
             raise ValueError(
                 f"fitting needs responses that differ; all {len(data):,} are {data.response[0]:g}. "
                 "Check the column of the response."
             )
-        n_cells, least = data.cells.n_obs, 2 * fold_count(self.n_members)
-        if n_cells < least and self.n_members > 1:
+        named = self.student if self.teacher == type(self).teacher else (*self.student, *self.teacher)
+        for name in named:
+            if name != "tissue":
+                modality(data.cells, name)
+        n_cells, n_folds = data.pairs["cell"].nunique(), fold_count(self.n_members)
+        if n_cells < 2 * n_folds and self.n_members > 1:
             raise ValueError(
-                f"n_members={self.n_members} leaves out {fold_count(self.n_members)} folds of cells in turn and needs "
-                f"{least} cells at least; received {n_cells}. Set fewer members, or measure more cells."
+                f"n_members={self.n_members} leaves out {n_folds} folds of cells in turn and needs {2 * n_folds} cells "
+                f"at least; received {n_cells}. Set fewer members, or measure more cells."
             )
-        spec, arrays, self.history_ = Fit(self, data, held, device, n_jobs, progress).run()
-        self._restore(spec, arrays)
-        return self
 
     def predict(self, data: ResponseData, *, using: Using | None = None) -> pd.DataFrame:
         """``data.pairs`` with a column ``prediction`` in the unit of fitting; the responses are not read.

@@ -102,11 +102,11 @@ def with_all(cells: AnnData, features: Mapping[str, list[str]]) -> AnnData:
     return cells
 
 
-def new_start(model: KDRUG, using: str) -> PerDrug:
+def new_start(model: KDRUG, using: str, features: Mapping[str, Any]) -> PerDrug:
     """The unfitted closed-form part of the student or the teacher."""
     if model.start == "means" or model.as_published:
         return DrugMean(new_drugs="kernel")
-    inputs = model.teacher if using == "teacher" else model.student
+    inputs = tuple(modalities(model, using, features))
     # One round: what known cells' own responses add is found again once the networks have their share.
     return KernelCompletion(inputs=inputs, n_rounds=1, n_sweeps=1, seed=model.seed)
 
@@ -140,7 +140,7 @@ def modalities(model: KDRUG, using: str, features: Mapping[str, Any]) -> list[st
 def restore(model: KDRUG, using: str, spec: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Role:
     """A role from what was learned."""
     told = spec["roles"][using]
-    start = new_start(model, using)
+    start = new_start(model, using, spec["inputs"])
     prefix = f"{using}.start."
     own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     start._restore(told["start"] | {"drugs": spec["drugs"], "unit": spec["unit"]}, own)

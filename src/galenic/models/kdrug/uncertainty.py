@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,6 +25,12 @@ def intervals(
     found = role.members(data)
     prediction = found.mean(axis=0)
     half = half_widths(model, using, coverage, data.drugs)[data.drug_rows]
+    if np.isnan(half).any():
+        warnings.warn(
+            f"a coverage of {coverage:g} needs more errors on left-out cells than there are, so "
+            f"{np.isnan(half).sum():,} of {len(half):,} intervals are empty. Ask for less, or fit on more cells.",
+            stacklevel=3,
+        )
     table = data.pairs.assign(
         prediction=prediction, low=prediction - half, high=prediction + half, spread=found.std(axis=0)
     )

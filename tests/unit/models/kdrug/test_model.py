@@ -244,3 +244,22 @@ def test_a_screen_of_one_drug_can_be_fitted(data: ResponseData, start: str) -> N
     model = small(start=start).fit(one)
     assert np.isfinite(model.predict(one)["prediction"]).all()
     assert len(model.drugs_) == 1
+
+
+def test_the_default_teacher_does_without_what_is_not_there(data: ResponseData) -> None:
+    cells = data.cells.copy()
+    for name in list(cells.obsm):
+        del cells.obsm[name]
+    with pytest.warns(UserWarning, match="these cells carry no mutation and no methylation, so it does without"):
+        model = small().fit(replace(data, cells=cells))
+    assert list(model.spec_["roles"]) == ["student"]
+
+
+def test_two_heads_need_two_modalities_and_are_one_without(data: ResponseData) -> None:
+    model = small(teacher=("expression",), student=("expression",), fusion="attention", stages=3, start="means")
+    assert set(model.fit(data).history_["stage"]) >= {"teacher 1: one head", "student"}
+
+
+def test_more_coverage_than_errors_can_say_is_told(fitted: galenic.KDRUG, data: ResponseData) -> None:
+    with pytest.warns(UserWarning, match="a coverage of 0.9999 needs more errors"):
+        assert fitted.intervals(data, coverage=0.9999)["low"].isna().all()
