@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-MODELS: dict[str, dict[str, Any]] = {"Ridge": {}, "KernelRidge": {}, "ElasticNet": {}, "KDRUG": {"n_members": 4}}
+MODELS: dict[str, dict[str, Any]] = {"Ridge": {}, "KernelRidge": {}, "ElasticNet": {}, "KDRUG": {"n_members": 2}}
 """What is compared; fewer members than by default, so that a demonstration stays short."""
 N_NEW = 10
 

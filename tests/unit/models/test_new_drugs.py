@@ -103,7 +103,8 @@ def test_a_new_drug_without_structure_is_the_mean_and_is_named() -> None:
 
 def test_where_no_known_drug_has_a_structure_all_weigh_alike() -> None:
     bare = pd.Series([None, None, None], dtype=object)
-    np.testing.assert_array_equal(kernel_weights(NEW, bare), np.full((3, 3), 1 / 3))
+    with pytest.warns(UserWarning, match="none of the 3 drugs of fitting has a structure"):
+        np.testing.assert_array_equal(kernel_weights(NEW, bare), np.full((3, 3), 1 / 3))
     np.testing.assert_array_equal(left_out_weights(bare), [[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 
 
