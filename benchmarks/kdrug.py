@@ -175,6 +175,13 @@ def divided(task: ResponseTask, asked: list[tuple[str, int]], n_folds: int) -> l
     return jobs
 
 
+def fewer(data: ResponseData, fold: Fold, n_cells: int, seed: int) -> Fold:
+    """The fold with the pairs of some of its training lines."""
+    rows = data.cell_rows[fold.train]
+    chosen = np.random.default_rng(seed).permutation(np.unique(rows))[:n_cells]
+    return Fold(fold.train[np.isin(rows, chosen)], fold.test)
+
+
 def main() -> None:
     """Compute what is asked for, score what is there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -184,6 +191,7 @@ def main() -> None:
     parser.add_argument("--by", default="cell,pair,drug,tissue")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default=";".join(VARIANTS), help="variants, separated by semicolons")
+    parser.add_argument("--cells", type=int, help="train on so many lines of each fold only")
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
     told = plan.read(args.plan)
@@ -194,6 +202,8 @@ def main() -> None:
     variants = {name: VARIANTS[name] for name in args.only.split(";") if name}
     asked = [(by, int(seed)) for seed in args.seeds.split(",") for by in args.by.split(",")]
     jobs = divided(task, asked, told.folds)
+    if args.cells:
+        jobs = [(by, seed, number, fewer(data, fold, args.cells, seed)) for by, seed, number, fold in jobs]
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         for what in (variants, None) if variants else (None,):
             joblib.Parallel(n_jobs=args.jobs)(joblib.delayed(work)(data, job, what, place) for job in jobs)

@@ -213,7 +213,7 @@ def test_an_interrupted_benchmark_says_how_to_go_on(files: Path) -> None:
     command = [GALENIC, "benchmark", "long.toml", "--out", "long"]
     process = subprocess.Popen(command, cwd=files, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     parts = files / "long" / "parts"
-    for _ in range(600):
+    for _ in range(2400):
         if parts.is_dir() and len(list(parts.glob("[!.]*"))) > 3:
             break
         time.sleep(0.05)
