@@ -211,7 +211,15 @@ def test_an_interrupted_benchmark_says_how_to_go_on(files: Path) -> None:
         '[[model]]\nname = "Factorisation"\n'
     )
     command = [GALENIC, "benchmark", "long.toml", "--out", "long"]
-    process = subprocess.Popen(command, cwd=files, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background has them ignore interruptions; their children would, too.
+    process = subprocess.Popen(
+        command,
+        cwd=files,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     parts = files / "long" / "parts"
     for _ in range(2400):
         if parts.is_dir() and len(list(parts.glob("[!.]*"))) > 3:
