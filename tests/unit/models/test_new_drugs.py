@@ -12,7 +12,7 @@ import galenic
 from galenic.data.drugs import similarity
 from galenic.data.response import ResponseData
 from galenic.data.simulate import screen
-from galenic.models.baselines.baseline import STRUCTURE_PENALTY, kernel_weights, left_out_weights
+from galenic.models.baselines.new_drugs import STRUCTURE_PENALTY, kernel_weights, left_out_weights
 
 KNOWN = pd.Series(
     {

@@ -10,8 +10,9 @@ import pandas as pd
 
 from galenic.data.drugs import fingerprints, tanimoto
 from galenic.data.response import ResponseData
-from galenic.models.baselines.baseline import N_BITS, Learned, locate, neighbour_weights
+from galenic.models.baselines.baseline import Learned, locate
 from galenic.models.baselines.means import MeanEffects
+from galenic.models.baselines.new_drugs import N_BITS, neighbour_weights
 
 NEIGHBOUR_COUNTS = (1, 2, 3, 5, 10, 20)
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -14,10 +14,11 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 
 from galenic.data.drugs import fingerprints
 from galenic.data.response import ResponseData
-from galenic.models.baselines.baseline import N_BITS, Baseline, Learned, locate, neighbour_weights, response_matrix
+from galenic.models.baselines.baseline import Baseline, Learned, locate, response_matrix
 from galenic.models.baselines.forest import answer, flatten_boosting, flatten_forest
 from galenic.models.baselines.inputs import feature_index, learn_inputs, read_inputs
 from galenic.models.baselines.means import known_cells, mean_effects
+from galenic.models.baselines.new_drugs import N_BITS, neighbour_weights
 from galenic.models.fields import param
 
 NEIGHBOURS = 10

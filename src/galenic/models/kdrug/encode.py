@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from galenic.train import seeded
 
 Arrays = dict[str, np.ndarray]
 
-CELLS, PAIRS = 4096, 2**18
+CELLS, PAIRS = 4096, 2**16
 """Cells that are encoded at once, and pairs that are answered at once."""
 
 
@@ -85,58 +86,52 @@ def drug_arrays(drugs: pd.DataFrame, known: pd.DataFrame) -> Arrays:
     return {**arrays, "known": locate(drugs, known)}
 
 
-@torch.no_grad()
-def answer(
-    net: Network, cells: Arrays, drugs: Arrays, cell: np.ndarray, drug: np.ndarray, draw: int | None = None
-) -> Arrays:
-    """Predictions for pairs by rows of cells and drugs, each of which is encoded once; and the encoded vectors.
+@contextmanager
+def answering(net: Network, draw: int | None = None) -> Iterator[torch.device]:
+    """A network as it answers: without gradients, in double precision, left afterwards as it came; gives its device.
 
-    Computed in double precision, so that an answer does not depend on what is asked beside it. The network is left in
-    the mode and precision it came in. With a ``draw``, dropout stays on and that number is its seed (Monte Carlo
-    dropout); otherwise it is off.
+    In double precision an answer does not depend on what is asked beside it. With a ``draw``, dropout stays on and
+    that number is its seed (Monte Carlo dropout).
     """
     mode = net.training
     net.train(draw is not None).double()
     try:
-        place = next(net.parameters()).device
-        with seeded(draw or 0):
-            return _answer(net, cells, drugs, cell, drug, place)
+        with torch.no_grad(), seeded(draw or 0):
+            yield next(net.parameters()).device
     finally:
         net.float().train(mode)
 
 
-def _answer(
-    net: Network, cells: Arrays, drugs: Arrays, cell: np.ndarray, drug: np.ndarray, place: torch.device
-) -> Arrays:
-    main, others = encode_cells(net, cells, place)
-    vectors = net.encode_drugs({name: tensor(values, place) for name, values in drugs.items()})
-    found = []
-    for at in range(0, len(cell), PAIRS):
-        rows = [torch.from_numpy(np.asarray(rows[at : at + PAIRS])).to(place) for rows in (drug, cell)]
-        found.append(net.pairs(main, others, vectors, *rows)["prediction"].cpu())
-    prediction = torch.cat(found).numpy() if found else np.zeros(0)
-    return {"prediction": prediction, "cells": main.cpu().numpy(), "drugs": vectors.cpu().numpy()}
-
-
 def grid(net: Network, cells: Arrays, drugs: Arrays, draw: int | None = None) -> np.ndarray:
-    """:func:`answer` for every cell and every drug, ``(n_cells, n_drugs)``."""
-    n_cells, n_drugs = len(next(iter(cells.values()))), len(drugs["mask"])
-    cell, drug = np.divmod(np.arange(n_cells * n_drugs), max(n_drugs, 1))
-    return answer(net, cells, drugs, cell, drug, draw)["prediction"].reshape(n_cells, n_drugs)
+    """Predictions for every cell and drug, each encoded once, ``(n_cells, n_drugs)``."""
+    with answering(net, draw) as place:
+        main, others = encode_cells(net, cells, place)
+        vectors = net.encode_drugs(tensors(drugs, place))
+        step = max(1, PAIRS // max(1, len(vectors)))
+        parts = [net.grid(main[at : at + step], others[at : at + step], vectors) for at in range(0, len(main), step)]
+        found: np.ndarray = torch.cat(parts).cpu().numpy()
+        return found
 
 
-def encode_cells(net: Network, cells: Mapping[str, np.ndarray], place: torch.device) -> tuple[Tensor, Tensor]:
+def vectors(net: Network, cells: Arrays, drugs: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """Encoded vectors of cells (the main modality's) and of drugs."""
+    with answering(net) as place:
+        main = encode_cells(net, cells, place)[0]
+        return main.cpu().numpy(), net.encode_drugs(tensors(drugs, place)).cpu().numpy()
+
+
+def encode_cells(net: Network, cells: Arrays, place: torch.device) -> tuple[Tensor, Tensor]:
     """Vectors of cells, a few thousand at a time."""
     n_cells = len(next(iter(cells.values())))
     parts = [
-        net.encode_cells({name: tensor(values[at : at + CELLS], place) for name, values in cells.items()})
+        net.encode_cells(tensors({name: values[at : at + CELLS] for name, values in cells.items()}, place))
         for at in range(0, n_cells, CELLS)
     ]
     main, others = (torch.cat(part) for part in zip(*parts, strict=True))
     return main, others
 
 
-def tensor(values: np.ndarray, place: torch.device) -> Tensor:
-    """An array on the device, fractions in double precision."""
-    found = torch.from_numpy(np.ascontiguousarray(values)).to(place)
-    return found.double() if found.is_floating_point() else found
+def tensors(arrays: Mapping[str, np.ndarray], place: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Arrays on a device, fractions in double precision."""
+    found = {name: torch.from_numpy(np.ascontiguousarray(values)).to(place) for name, values in arrays.items()}
+    return {name: values.double() if values.is_floating_point() else values for name, values in found.items()}

@@ -12,9 +12,10 @@ import pandas as pd
 
 from galenic.data.response import ResponseData
 from galenic.evaluate.splits import holdout
-from galenic.models.baselines.baseline import drug_table, left_out_weights, response_matrix
+from galenic.models.baselines.baseline import drug_table, response_matrix
 from galenic.models.baselines.completion import Completion, KernelCompletion, own_responses
 from galenic.models.baselines.inputs import learn_inputs
+from galenic.models.baselines.new_drugs import left_out_weights
 from galenic.models.kdrug.encode import Arrays, cell_arrays, drug_arrays
 from galenic.models.kdrug.member import Lesson, Member, train_member
 from galenic.models.kdrug.role import denormalise, modalities, new_start, normalise
@@ -34,15 +35,12 @@ class Fitted:
     ----------
     spec, arrays
         To be saved.
-    histories
-        Of training, one a stage and member.
     members
         The trained networks: each teaches the student that leaves out the same cells.
     """
 
     spec: dict[str, Any]
     arrays: Arrays
-    histories: list[pd.DataFrame]
     members: list[Member]
 
 
@@ -59,7 +57,9 @@ class Fit:
         self.cells = cell_arrays(data.cells, self.features, self.arrays, required=model.student[:1])
         self.drugs = drug_arrays(data.drugs, data.drugs)
         self.Y = response_matrix(data, data.response)
-        self.seen = ~np.isnan(self.Y)
+        self.seen, self.mean = ~np.isnan(self.Y), np.nanmean(self.Y, axis=0)
+        # What structures say of each drug when it is left out, as if it were new.
+        self.without = left_out_weights(data.drugs["smiles"])
         self.starts: dict[tuple[str, ...], tuple[dict[str, Any], Arrays, Completion]] = {}
 
     def run(self) -> tuple[dict[str, Any], Arrays, pd.DataFrame]:
@@ -74,7 +74,7 @@ class Fit:
             taught = self.role(using, taught)
             roles[using] = taught.spec
             arrays |= {f"{using}.{name}": array for name, array in taught.arrays.items()}
-            histories += taught.histories
+            histories += [member.history for member in taught.members]
         spec = {"inputs": self.features, "unit": self.data.unit, "drugs": drug_table(self.data.drugs), "roles": roles}
         return spec, arrays, pd.concat(histories, ignore_index=True)
 
@@ -82,20 +82,19 @@ class Fit:
         """Fit the start and the networks of one role, and join them."""
         model = self.model
         start = new_start(model, using, self.features)
-        mean = np.nanmean(self.Y, axis=0)
         found: Completion | None = None
         if isinstance(start, KernelCompletion):
             start.spec_, start.arrays_, found = self.completed(start)
         else:
             start.fit(self.data)
-        centred = self.Y - mean
+        centred = self.Y - self.mean
         scale = float(np.nanstd(centred)) or 1.0
         members = self.members(using, centred / scale, teacher, scale)
         spec: dict[str, Any]
         if model.as_published:
             spec, kept = {"share": 1.0, "new_share": 1.0, "scale": 1.0}, self.published_errors(members)
         else:
-            spec, kept = self.join(start, found, members, mean, centred, scale)
+            spec, kept = self.join(start, found, members, centred, scale)
         arrays = {f"start.{name}": np.ascontiguousarray(array) for name, array in start.arrays_.items()} | kept
         for number, member in enumerate(members):
             arrays |= {f"{number}.{name}": array for name, array in member.state.items()}
@@ -103,7 +102,7 @@ class Fit:
             "start": {k: v for k, v in start.spec_.items() if k not in ("drugs", "unit")},
             "n_members": len(members),
         }
-        return Fitted(spec, arrays, [member.history for member in members], members)
+        return Fitted(spec, arrays, members)
 
     def completed(self, start: KernelCompletion) -> tuple[dict[str, Any], Arrays, Completion]:
         """What the start learned; the same start is fitted once."""
@@ -126,7 +125,6 @@ class Fit:
         start: Any,
         found: Completion | None,
         members: list[Member],
-        mean: np.ndarray,
         centred: np.ndarray,
         scale: float,
     ) -> tuple[dict[str, Any], Arrays]:
@@ -150,21 +148,18 @@ class Fit:
             start.arrays_["own"] = honest + own - (1 - share) * found.fitted - share * networks.mean(axis=0)
         errors = np.abs(centred - honest).astype(np.float32)
         # Not with what a cell's own responses add: the response to the drug that is left out is among them.
-        new_share, new_errors = self.join_new(members, mean, scale, mean + honest)
+        new_share, new_errors = self.join_new(members, scale, self.mean + honest)
         levels = np.linspace(0, 1, QUANTILES)
         kept = {"errors": errors, "new_errors": np.quantile(new_errors, levels) if len(new_errors) else np.zeros(0)}
         spec = {"share": share, "new_share": new_share if found is not None else 1.0, "scale": scale}
         return spec, kept
 
-    def join_new(
-        self, members: list[Member], mean: np.ndarray, scale: float, answers: np.ndarray
-    ) -> tuple[float, np.ndarray]:
+    def join_new(self, members: list[Member], scale: float, answers: np.ndarray) -> tuple[float, np.ndarray]:
         """The share of what networks read from graphs, for new drugs, and the errors when drugs are left out."""
-        weights = left_out_weights(self.data.drugs["smiles"])
-        base = answers @ weights.T
+        base = answers @ self.without.T
         if not self.model.identity:
             return 0.0, np.abs(self.Y - base)[self.seen]
-        read = np.stack([weights @ mean + scale * member.structure for member in members])
+        read = np.stack([self.without @ self.mean + scale * member.structure for member in members])
         # Where neither the drug nor the cell was learned from: a network knows its cells, and the start here does not.
         for said, member in zip(read, members, strict=True):
             said[~member.left_out] = np.nan
@@ -179,7 +174,7 @@ class Fit:
         """The trained networks of a role, each without one fold of the cells."""
         model, names = self.model, modalities(self.model, using, self.features)
         at = self.data.cell_rows, self.data.drug_rows
-        new_mean = left_out_weights(self.data.drugs["smiles"]) @ np.nanmean(self.Y, axis=0)
+        new_mean = self.without @ self.mean
         lesson = Lesson(
             cells={key: self.cells[key] for name in names for key in (name, f"has {name}")},
             drugs=self.drugs,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-from galenic.models.kdrug.encode import Arrays, answer, grid
+from galenic.models.kdrug.encode import Arrays, grid, vectors
 from galenic.models.kdrug.network import Fusion, Network
 from galenic.models.kdrug.role import build
 from galenic.models.kdrug.stages import Step, distil_step, fit_step, privileged_step, structure_step
-from galenic.train import PairBatches, seeded, train
+from galenic.train import PairBatches, Training, seeded, train
 
 if TYPE_CHECKING:
     from galenic.models.kdrug.model import KDRUG
@@ -94,16 +94,15 @@ def train_member(
     if model.identity:
         net = school.read_structures(net, new_drugs)
         structure, new = grid(net, lesson.cells, {**lesson.drugs, "known": np.full(len(new_drugs), -1)}), new_drugs
-    vectors = answer(net, lesson.cells, lesson.drugs, np.zeros(0, dtype=int), np.zeros(0, dtype=int))
-    n_cells = len(vectors["cells"])
-    learned = np.bincount(lesson.cell[~held], minlength=n_cells) > 0
+    cells, drugs = vectors(net, lesson.cells, lesson.drugs)
+    learned = np.bincount(lesson.cell[~held], minlength=len(cells)) > 0
     return Member(
         {name: tensor.detach().cpu().numpy().copy() for name, tensor in net.state_dict().items()},
         pd.concat(school.histories, ignore_index=True),
         grid(net, lesson.cells, lesson.drugs),
         structure,
-        vectors["cells"],
-        vectors["drugs"],
+        cells,
+        drugs,
         ~learned,
         new,
     )
@@ -159,9 +158,9 @@ class _School:
             return net
         net.requires_grad_(False)
         net.drug.requires_grad_(True)
-        training = replace(self.model.training, max_epochs=max(1, self.model.structure_epochs))
+        training = replace(self.model.training, max_epochs=self.model.structure_epochs)
         batches = self.batches({"target": self.lesson.new_target}, rows, graphs=True)
-        self.learn(net, structure_step, f"{self.using}: structures", training, batches, None)
+        self.train(net, structure_step, f"{self.using}: structures", training, batches)
         net.requires_grad_(True)
         return net
 
@@ -171,18 +170,25 @@ class _School:
         with seeded(self.seed):
             return build(self.model, self.using, widths, len(self.lesson.drugs["mask"]), fusion)
 
-    def learn(
-        self, net: Network, step: Step, stage: str, training: Any = None, batches: Any = None, valid: Any = True
-    ) -> Network:
-        """Train a network for one stage."""
+    def learn(self, net: Network, step: Step, stage: str) -> Network:
+        """Train a network for one stage on the pairs that are not held out, and watch those that are."""
         pairs = {"target": self.lesson.target}
         if self.by is not None:
             pairs["teacher"] = self.by.grid[self.lesson.cell, self.lesson.drug]
-        training = training or self.model.training
-        if batches is None:
-            batches = self.batches(pairs, np.flatnonzero(~self.held))
-        if valid is True:
-            valid = self.batches(pairs, np.flatnonzero(self.held), shuffle=False) if self.held.any() else None
+        batches = self.batches(pairs, np.flatnonzero(~self.held))
+        valid = self.batches(pairs, np.flatnonzero(self.held), shuffle=False) if self.held.any() else None
+        return self.train(net, step, stage, self.model.training, batches, valid)
+
+    def train(
+        self,
+        net: Network,
+        step: Step,
+        stage: str,
+        training: Training,
+        batches: PairBatches,
+        valid: PairBatches | None = None,
+    ) -> Network:
+        """Train a network and keep the history."""
         history = train(
             net, batches, step, training, valid=valid, seed=self.seed, device=self.device, progress=self.progress
         )
@@ -201,8 +207,8 @@ class _School:
         if self.by is not None and self.model.relation:
             cells["teacher"], drugs["teacher"] = self.by.cells, self.by.drugs
         size = min(self.model.training.batch_size, -(-len(rows) // STEPS)) if shuffle else 2**15
-        block: Any = (
-            "drug" if graphs and self.model.identity else self.model.block if self.model.block != "none" else None
-        )
+        block: Literal["cell", "drug"] | None = None if self.model.block == "none" else self.model.block
+        if graphs and self.model.identity:
+            block = "drug"
         table = {"cell": lesson.cell, "drug": lesson.drug, **pairs}
         return PairBatches(cells, drugs, table, batch_size=size, rows=rows, shuffle=shuffle, block=block)

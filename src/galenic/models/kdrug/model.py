@@ -93,8 +93,8 @@ class KDRUG(Baseline):
     seed
         Of everything random.
     as_published
-        The published forms where the code can run: responses as :math:`1 / (1 + e^{-0.1 x})` through a sigmoid, both
-        heads on the layer of the other modalities, RAD with its broadcasting fault, no start. See Notes.
+        The published forms where the code can run: responses as ``1 / (1 + exp(-x / 10))`` through a sigmoid, both
+        heads on the layer of the other modalities, RAD with its broadcasting fault, no start.
 
     Notes
     -----
@@ -168,30 +168,15 @@ class KDRUG(Baseline):
     ) -> Self:
         """Learn from measured pairs: the starts, the teacher, then the student.
 
-        Parameters
-        ----------
-        data
-            Pairs with responses.
-        valid
-            Pairs from the same container, split as the question asks, on which training stops and the share of the
-            network is chosen; None: a tenth of the cells is held out for that. The starts learn from them too, once
-            the share is chosen.
-        device
-            "auto", "cpu", "cuda", ...
-        n_jobs
-            Accepted so that every model is called alike.
-        progress
-            Show progress bars.
-
-        Returns
-        -------
-        Self
+        As :meth:`Baseline.fit`, except: ``valid`` is learned from like the rest, as members leave folds of their own
+        out (with one member, or as published, training may stop on it); ``device`` is where networks are trained;
+        ``n_jobs`` members are trained at the same time; ``progress`` shows a bar for every stage.
 
         Raises
         ------
         ValueError
-            If there is nothing to learn: no pairs, one response, a modality that no cell has, cells without the first
-            modality, a structure that does not parse.
+            If there is nothing to learn: no pairs, one drug, one response, a modality that no cell has, cells without
+            the first modality, too few cells for the folds, a structure that does not parse.
         """
         data, held = joined(data, valid)
         data = data.trim()
@@ -209,6 +194,12 @@ class KDRUG(Baseline):
             raise ValueError(
                 f"fitting needs responses that differ; all {len(data):,} are {data.response[0]:g}. "
                 "Check the column of the response."
+            )
+        drugs = data.pairs["drug"].unique()
+        if len(drugs) < 2:
+            raise ValueError(
+                f"KDRUG learns what drugs have in common and needs two of them or more; received {len(drugs)} "
+                f"({first(drugs)}). Fit KernelRidge or ElasticNet on a screen of one drug."
             )
         named = self.student if self.teacher == type(self).teacher else (*self.student, *self.teacher)
         for name in named:
@@ -318,8 +309,7 @@ class KDRUG(Baseline):
         DataFrame, features x drugs
             Index levels ``modality`` and ``feature``.
         """
-        self._check_fitted()
-        return importance(self, data.cells)
+        return importance(self.role(), data)
 
     def sketch(self) -> Self:
         """The same model with two members: for the many refits that biomarkers are found with."""

@@ -149,6 +149,13 @@ class Network(nn.Module):
             first, second = first.sigmoid(), second.sigmoid()
         return {"prediction": (first + second) / 2, "main": first, "others": second}
 
+    def grid(self, main: Tensor, others: Tensor, drugs: Tensor) -> Tensor:
+        """Predictions for every encoded cell and drug, ``(n_cells, n_drugs)``."""
+        n_cells, n_drugs = len(main), len(drugs)
+        place = torch.arange(n_cells * n_drugs, device=main.device)
+        pairs = self.pairs(main, others, drugs, place % max(n_drugs, 1), place // max(n_drugs, 1))
+        return pairs["prediction"].unflatten(0, (n_cells, n_drugs))
+
 
 def _small(n_out: int) -> DrugGraphEncoder:
     return DrugGraphEncoder(n_out=n_out, n_heads=4, feedforward=64, hidden=64)

@@ -13,7 +13,7 @@ import torch
 
 from galenic.data.response import ResponseData
 from galenic.data.simulate import screen
-from galenic.models.kdrug.encode import answer, drug_arrays
+from galenic.models.kdrug.encode import drug_arrays, grid
 from galenic.models.kdrug.fitting import Fit, left_out
 from galenic.models.kdrug.model import KDRUG
 from galenic.models.kdrug.network import Network
@@ -124,17 +124,17 @@ def test_fault_5_the_teacher_is_bit_identical_after_distillation(data: ResponseD
     fit.role("student", teacher)
     for name, array in teacher.arrays.items():
         np.testing.assert_array_equal(array, before[name])
-    for member, grid in zip(teacher.members, said, strict=True):
-        np.testing.assert_array_equal(member.grid, grid)
+    for member, before_it in zip(teacher.members, said, strict=True):
+        np.testing.assert_array_equal(member.grid, before_it)
 
 
 def test_fault_5_dropout_is_off_in_what_a_teacher_says(batch: dict) -> None:
     net = network().train()
     cells = {name: values.numpy() for name, values in batch["cells"].items()}
     drugs = {name: values.numpy() for name, values in batch["drugs"].items()}
-    said = [answer(net, cells, drugs, np.arange(3), np.arange(3))["prediction"] for _ in range(2)]
+    said = [grid(net, cells, drugs) for _ in range(2)]
     np.testing.assert_array_equal(*said)
-    drawn = [answer(net, cells, drugs, np.arange(3), np.arange(3), draw=n)["prediction"] for n in (0, 1)]
+    drawn = [grid(net, cells, drugs, draw=n) for n in (0, 1)]
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-6
     assert net.training
 

@@ -239,11 +239,40 @@ def test_wrong_input_is_refused_in_words(data: ResponseData, fitted: galenic.KDR
 
 
 @pytest.mark.parametrize("start", ["means", "completion"])
-def test_a_screen_of_one_drug_can_be_fitted(data: ResponseData, start: str) -> None:
-    one = data.take(data.drug_rows == 0)
-    model = small(start=start).fit(one)
-    assert np.isfinite(model.predict(one)["prediction"]).all()
-    assert len(model.drugs_) == 1
+def test_two_drugs_are_enough_and_one_is_refused(data: ResponseData, start: str) -> None:
+    two = data.take(data.drug_rows < 2)
+    assert np.isfinite(small(start=start).fit(two).predict(two)["prediction"]).all()
+    refused(
+        data.take(data.drug_rows == 0), r"needs two of them or more; received 1 \(.*\)\. Fit KernelRidge", start=start
+    )
+
+
+def test_importance_of_the_published_form_is_in_the_unit_of_the_response(data: ResponseData) -> None:
+    """Against finite differences: its networks answer on a scale from 0 to 1."""
+    form = {"as_published": True, "head": "mlp", "identity": False, "n_members": 1, "teacher": ()}
+    model = small(start="means", student=("expression",), **form).fit(data)
+    slopes, step = model.importance(data), 1e-3
+    gene, drug = slopes.index[3][1], slopes.columns[2]
+    position = model.spec_["inputs"]["expression"].index(gene)
+    means = []
+    for sign in (-1, 1):
+        cells = data.cells.copy()
+        values = cells.to_df()
+        values[gene] += sign * step * model.arrays_["scale.expression"][position]
+        cells.X = values.to_numpy()
+        pairs = pd.DataFrame({"cell": cells.obs_names, "drug": drug})
+        means.append(model.predict(ResponseData(pairs, cells, data.drugs))["prediction"].mean())
+    expected = (means[1] - means[0]) / (2 * step)
+    assert slopes.loc[("expression", gene), drug] == pytest.approx(expected, rel=0.02, abs=1e-5)
+
+
+def test_cells_in_many_pieces_are_answered_as_in_one(
+    fitted: galenic.KDRUG, data: ResponseData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fitted.predict(data)["prediction"]
+    monkeypatch.setattr("galenic.models.kdrug.encode.PAIRS", 20)
+    monkeypatch.setattr("galenic.models.kdrug.encode.CELLS", 7)
+    np.testing.assert_allclose(fitted.predict(data)["prediction"], whole, atol=1e-9)
 
 
 def test_the_default_teacher_does_without_what_is_not_there(data: ResponseData) -> None:
