@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import typer
 
+from galenic.cli import profiles
 from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
 
@@ -56,14 +57,25 @@ def command() -> Any:
         check_file(file)
 
     def convert_all(
-        out: str = typer.Option(..., "--out", help="Data folder to write."),
+        files: list[str] | None = typer.Argument(
+            None, metavar="[FILE]...", help="L1000 profiles: GCT, GCTX, h5ad or a folder; several are joined."
+        ),
+        out: str = typer.Option(
+            ..., "--out", help="Data folder to write; for profiles also a file that ends in .gct, .gctx or .h5ad."
+        ),
         layout: Literal["tables", "gdsc", "prism", "ctrp"] = typer.Option(
             "tables", "--layout", help="Layout of the response: plain tables, or an official one."
         ),
         **flags: Any,
     ) -> None:
-        """Join files into one data folder: pairs, cells and drugs, with a report of what was matched and dropped."""
-        convert(out, layout, collect(DataFlags, flags))
+        """Join files into one data folder: pairs, cells and drugs, with a report of what was matched and dropped.
+
+        With FILE: profiles of perturbed cells from one format into another, or into a folder that opens at once.
+        """
+        if files:
+            profiles.convert(files, out, only_profiles(flags, layout))
+        else:
+            convert(out, layout, only_responses(flags))
 
     def simulate_screen(
         out: str = typer.Option(..., "--out", help="Data folder to write; the planted truth goes to truth.csv in it."),
@@ -80,7 +92,7 @@ def command() -> Any:
         """Join studies, cells by id and drugs by structure, for 'fit --by study'."""
         combine(folders, out)
 
-    app.command("convert")(add(convert_all, DataFlags))
+    app.command("convert")(add(convert_all, DataFlags, profiles.ProfileFlags))
     kinds = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
     kinds.command("screen")(add(simulate_screen, ScreenFlags))
 
@@ -125,6 +137,25 @@ def convert(out: str, layout: str, flags: DataFlags) -> None:
     data = inputs.choose(data, flags)
     read.write(data, out)
     typer.echo(f"{data!r}\n{data.coverage.to_string(index=False) if len(data.coverage) else ''}\ndata folder: {out}")
+
+
+def only_profiles(flags: dict[str, Any], layout: str) -> profiles.ProfileFlags:
+    """The flags for profiles; one for responses is refused, not ignored."""
+    other = [*collect(DataFlags, flags).recipe(), *(["layout"] if layout != "tables" else [])]
+    if other:
+        flag = other[0].replace("_", "-")
+        raise ValueError(f"FILE names profiles; --{flag} is for responses. Leave out one of them.")
+    return collect(profiles.ProfileFlags, flags)
+
+
+def only_responses(flags: dict[str, Any]) -> DataFlags:
+    """The flags for responses; one for profiles is refused, not ignored."""
+    given, plain = collect(profiles.ProfileFlags, flags), profiles.ProfileFlags()
+    other = [field.name for field in fields(plain) if getattr(given, field.name) != getattr(plain, field.name)]
+    if other:
+        flag = other[0].replace("_", "-")
+        raise ValueError(f"--{flag} is for profiles; no FILE of profiles is named. Name one, or leave the flag out.")
+    return collect(DataFlags, flags)
 
 
 def _accepted(reader: Any, layout: str, flags: DataFlags) -> dict[str, Any]:

@@ -13,7 +13,9 @@ import pandas as pd
 
 from galenic.data import units
 from galenic.data.checks import first
+from galenic.data.diagnose_profiles import profile_findings
 from galenic.data.drugs import standardise
+from galenic.data.gctx.sniff import format_of
 from galenic.data.genes import clean_names, kind_of_names, look_like_drugs, look_like_mouse
 from galenic.data.read.cells import LARGEST_LOG
 from galenic.data.read.columns import CELL, DRUG, SMILES, STUDY, TISSUE, as_ids, find
@@ -23,6 +25,7 @@ from galenic.data.read.layout import Layout, files_by_layout, layout, long_table
 from galenic.data.read.matrices import RawMatrix, default_entries, features_in_rows, id_column, read_raw
 from galenic.data.read.response import other_responses, response_column
 from galenic.data.read.tables import table
+from galenic.data.store import is_store
 
 RECORDS = {"run.json": ("run folder", "verb"), "model.json": ("model folder", "class")}
 """Files that tell a folder which galenic wrote, what it is, and the entry that says of what."""
@@ -80,6 +83,8 @@ def diagnose(path: str | Path) -> pd.DataFrame:
     if path.is_dir():
         return _report(_folder(path))
     try:
+        if path.is_file() and path.stat().st_size and format_of(path) in ("gct", "gctx"):
+            return _report(profile_findings(path))
         kind = layout(path)
         return _report(CHECKS[kind](path))
     except (ValueError, OSError) as error:
@@ -92,6 +97,8 @@ def _report(findings: Iterable[Finding]) -> pd.DataFrame:
 
 
 def _folder(path: Path) -> list[Finding]:
+    if is_store(path):
+        return _store(path)
     if (path / MANIFEST).is_file():
         try:
             data = read_folder(path)
@@ -107,6 +114,13 @@ def _folder(path: Path) -> list[Finding]:
         return [("folder", "error", "no file in it is a table of the field", "Name a file, or unpack the download.")]
     text = "; ".join(f"{kind}: {first([file.name for file in paths], 5)}" for kind, paths in found.items())
     return [("folder of tables", "ok", text, "")]
+
+
+def _store(path: Path) -> list[Finding]:
+    try:
+        return profile_findings(path)
+    except (ValueError, OSError) as error:
+        return [("folder of profiles", "error", *_parted(ValueError(str(error))))]
 
 
 def _record(path: Path, name: str, entry: str) -> Finding:

@@ -9,6 +9,7 @@ from galenic.data.read.gdsc import events, gdsc
 from galenic.data.read.layout import layout
 from galenic.data.read.matrices import matrix
 from galenic.data.read.new_cells import cells_to_predict
+from galenic.data.read.profiles import profiles
 from galenic.data.read.response import response_data
 from galenic.data.read.tables import table
 from galenic.data.read.xena import xena
@@ -22,6 +23,7 @@ __all__ = [
     "layout",
     "matrix",
     "prism",
+    "profiles",
     "read_folder",
     "response_data",
     "table",
