@@ -19,6 +19,13 @@ class Metric(NamedTuple):
     best: float
 
 
+class Score(NamedTuple):
+    """A score that has no function of (truth, prediction): whether more is better, and the value of a perfect model."""
+
+    greater_is_better: bool
+    best: float
+
+
 def rmse(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Root mean squared error, in the unit of the response; NaN without rows.
 
@@ -124,6 +131,24 @@ METRICS = {
     "auprc": Metric(auprc, greater_is_better=True, best=1.0),
 }
 
+# Of `galenic.evaluate.retrieval`; `auroc` there has the direction of the metric above.
+RETRIEVAL_METRICS = {
+    "median_quantile": Score(greater_is_better=False, best=0.0),
+    "recall_at_1pct": Score(greater_is_better=True, best=1.0),
+    "recall_at_10pct": Score(greater_is_better=True, best=1.0),
+    "auroc": Score(greater_is_better=True, best=1.0),
+    "auroc_by_pair": Score(greater_is_better=True, best=1.0),
+    "auroc_pooled": Score(greater_is_better=True, best=1.0),
+    "map": Score(greater_is_better=True, best=1.0),
+    "map_normalised": Score(greater_is_better=True, best=1.0),
+    "hit_at_1": Score(greater_is_better=True, best=1.0),
+    "hit_at_5": Score(greater_is_better=True, best=1.0),
+    "hit_at_10": Score(greater_is_better=True, best=1.0),
+    "recall_at_1": Score(greater_is_better=True, best=1.0),
+    "recall_at_5": Score(greater_is_better=True, best=1.0),
+    "recall_at_10": Score(greater_is_better=True, best=1.0),
+}
+
 
 def grouped(
     metric: str, truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int | None = None
@@ -204,6 +229,20 @@ def require_metric(metric: str) -> None:
     """Raise ``ValueError`` unless ``metric`` is a name of :data:`METRICS`."""
     if metric not in METRICS:
         raise ValueError(f"metric should be one of {', '.join(METRICS)}; received {metric!r}. Choose one of those.")
+
+
+def greater_is_better(metric: str) -> bool:
+    """Whether more of a metric is better; raise ``ValueError`` for a name that no table of this file holds.
+
+    Examples
+    --------
+    >>> greater_is_better("rmse"), greater_is_better("median_quantile"), greater_is_better("map")
+    (False, False, True)
+    """
+    known: dict[str, Metric | Score] = {**METRICS, **RETRIEVAL_METRICS}
+    if metric not in known:
+        raise ValueError(f"metric should be one of {', '.join(known)}; received {metric!r}. Choose one of those.")
+    return known[metric].greater_is_better
 
 
 def _all_rows(metric: str, truth: np.ndarray, prediction: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from galenic.evaluate.checks import first, require_columns
-from galenic.evaluate.metrics import METRICS, grouped, require_metric
+from galenic.evaluate.metrics import greater_is_better, grouped
 
 SCORES = ["model", "fold", "seed", "group", "metric", "value"]
 COMPARISON = [
@@ -88,14 +88,13 @@ def paired(
     (0.14, 0.019, 5, True)
     """
     require_columns(scores, SCORES, "a comparison: the score table")
-    require_metric(metric)
+    sign = 1 if greater_is_better(metric) else -1
     chosen = scores[(scores["metric"] == metric) & (scores["group"] == group)]
     if split is None:
         split = _only_split(chosen)
     elif "split" in chosen.columns:
         chosen = chosen[chosen["split"] == split]
     ours, theirs = _matched(chosen, model, floor)
-    sign = 1 if METRICS[metric].greater_is_better else -1
     differences = (ours - theirs).dropna().to_numpy()
     ratio = _test_to_train(ours.index, test_share) if len(differences) > 1 else np.nan
     difference, low, high, p_value = _corrected(differences, ratio, level)
@@ -176,7 +175,7 @@ def best_floor(
     'ridge'
     """
     require_columns(scores, ["model", "metric", "group", "value"], "choosing a floor: the score table")
-    require_metric(metric)
+    more = greater_is_better(metric)
     chosen = scores[(scores["metric"] == metric) & (scores["group"] == group)]
     if split is not None:
         chosen = chosen[chosen["split"] == split]
@@ -189,7 +188,7 @@ def best_floor(
     means = chosen.groupby("model")["value"].mean().reindex(known)
     if means.isna().all():
         return known[0]
-    return str(means.idxmax() if METRICS[metric].greater_is_better else means.idxmin())
+    return str(means.idxmax() if more else means.idxmin())
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,163 @@
+"""Speed and memory of retrieval scores and of search, as ratios measured in one run.
+
+python benchmarks/search_speed.py --copairs-python OTHER/bin/python
+
+copairs is measured in this interpreter where it is installed, otherwise by the one that --copairs-python names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from galenic.evaluate import map_significance, retrieval, retrieval_by_query
+from galenic.search import RankedProfiles, SimilarityIndex, gene_sets, wtcs
+
+N_PROFILES, N_PER_DRUG, N_GENES = 2_000, 4, 978
+N_PERMUTATIONS = 10_000
+
+COPAIRS = """
+import json, sys, time, warnings
+warnings.simplefilter("ignore")
+import numpy as np, pandas as pd
+from copairs.map import average_precision, mean_average_precision
+file = np.load(sys.argv[1])
+table = pd.DataFrame({"drug": file["drug"]})
+def spent(work):
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+ap = lambda: average_precision(table, file["X"], ["drug"], [], [], ["drug"], progress_bar=False)
+both = [spent(ap) for _ in range(2)]
+null, found = spent(lambda: mean_average_precision(both[0][1], ["drug"], int(sys.argv[2]), 0.05, 0, progress_bar=False,
+                                                   cache_dir=sys.argv[3]))
+print(json.dumps({"ap": min(one[0] for one in both), "null": null, "map": both[0][1]["average_precision"].mean(),
+                  "p": found["p_value"].median()}))
+"""
+
+
+def seconds(work: Callable[[], object], repeats: int = 3) -> float:
+    """Least wall seconds of a few repeats."""
+    best = np.inf
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - began)
+    return float(best)
+
+
+def peak(work: Callable[[], object]) -> float:
+    """Largest memory in MB that arrays and objects take while it works, beyond what was there before."""
+    tracemalloc.start()
+    work()
+    largest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return largest / 1e6
+
+
+def precision_against_copairs(python: str | None, rng: np.random.Generator) -> None:
+    """Quantiles, recall, AUROC and average precision of 2,000 profiles, against copairs' average precision alone."""
+    drug = np.repeat(np.arange(N_PROFILES // N_PER_DRUG), N_PER_DRUG)
+    X = (0.3 * rng.normal(size=(drug.max() + 1, N_GENES))[drug] + rng.normal(size=(len(drug), N_GENES))).astype("f4")
+    table = pd.DataFrame({"drug": drug})
+    every = seconds(lambda: retrieval(table, X, same=["drug"]))
+    queries = retrieval_by_query(table, X, same=["drug"])
+    memory = peak(lambda: retrieval(table, X, same=["drug"]))
+    null = seconds(lambda: map_significance(queries, ["drug"], n_permutations=N_PERMUTATIONS), 1)
+    print(f"{N_PROFILES:,} profiles x {N_GENES}: all retrieval scores {every:.3f} s; p-values of the mAP {null:.2f} s")
+    if python is None and importlib.util.find_spec("copairs") is not None:
+        python = sys.executable
+    if python is None:
+        print("copairs is not installed here; name an interpreter that has it with --copairs-python")
+        return
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "profiles.npz"
+        np.savez(file, X=X, drug=drug)
+        command = [python, "-c", COPAIRS, str(file), str(N_PERMUTATIONS), place]
+        theirs = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    print(
+        f"  copairs: average precision alone {theirs['ap']:.2f} s, {theirs['ap'] / every:.0f} times; p-values "
+        f"{theirs['null']:.2f} s, {theirs['null'] / null:.0f} times; mAP {theirs['map']:.4f} and "
+        f"{queries['ap'].mean():.4f}; largest memory here {memory:.0f} MB"
+    )
+
+
+def many_profiles(rng: np.random.Generator) -> None:
+    """Sorting against histograms."""
+    n = 24_000
+    table, X = pd.DataFrame({"drug": np.arange(n) // 12}), rng.normal(size=(n, 32)).astype(np.float32)
+    for exact in (True, False):
+        spent = seconds(lambda: retrieval(table, X, same=["drug"], exact=exact), 1)  # noqa: B023
+        memory = peak(lambda: retrieval(table[:6_000], X[:6_000], same=["drug"], exact=exact))  # noqa: B023
+        how = "sorted" if exact else "histograms"
+        print(f"{n:,} x 32, all retrieval scores, {how}: {spent:.1f} s; {memory:.0f} MB (6,000 profiles)")
+
+
+def connectivity_against_loop(rng: np.random.Generator) -> None:
+    """WTCS of one query against 100,000 profiles; the loop is timed on 2,000 of them and scaled."""
+    n, looped = 100_000, 2_000
+    profiles = rng.normal(size=(n, N_GENES)).astype(np.float32)
+    up, down = (list(sets) for sets in gene_sets(rng.normal(size=(1, N_GENES))))
+    began = time.perf_counter()
+    reference = RankedProfiles.of(profiles)
+    ranking = time.perf_counter() - began
+
+    def loop() -> None:
+        for z in profiles[:looped]:
+            order = np.argsort(-z, kind="stable")
+            for genes in (up[0], down[0]):
+                inside = np.isin(order, genes)
+                rise = np.where(inside, np.abs(z[order]), 0)
+                running = np.cumsum(rise / rise.sum() - ~inside / (N_GENES - len(genes)))
+                running[np.abs(running).argmax()]
+
+    fast, slow = seconds(lambda: wtcs(reference, up, down)), seconds(loop, 1) * n / looped
+    memory = peak(lambda: wtcs(reference, up, down))
+    print(
+        f"WTCS, {n:,} x {N_GENES}, 50 + 50 genes: {fast:.3f} s a query, the loop {slow:.0f} s (scaled from "
+        f"{looped:,}): {slow / fast:.0f} times; {memory:.0f} MB beyond ranks; ranking once {ranking:.1f} s"
+    )
+
+
+def exact_search(rng: np.random.Generator) -> None:
+    """Drugs of the whole resource, then its profiles."""
+    for n in (44_693, 1_600_000):
+        vectors = rng.normal(size=(n, 32)).astype(np.float32)
+        index = SimilarityIndex(vectors, pd.DataFrame({"cell": rng.choice(list("abcd"), n)}, index=np.arange(n)))
+        one, many = rng.normal(size=(1, 32)), rng.normal(size=(256, 32))
+        mask = index.mask({"cell": "a"})
+        alone, batch = seconds(lambda: index.nearest(one), 20), seconds(lambda: index.nearest(many), 2)  # noqa: B023
+        filtered = seconds(lambda: index.nearest(one, where=mask), 5)  # noqa: B023
+        table = seconds(lambda: index.search(one), 5)  # noqa: B023
+        memory = peak(lambda: index.nearest(many))  # noqa: B023
+        print(
+            f"search, {n:,} x 32: {1e3 * alone:.2f} ms a query ({1e3 * table:.1f} ms as a table, {1e3 * filtered:.1f} "
+            f"ms with a filter), {1e3 * batch / 256:.2f} ms each in 256; {memory:.0f} MB beyond the index"
+        )
+
+
+def main() -> None:
+    """Print one line for each measurement."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--copairs-python", help="interpreter that has copairs")
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    precision_against_copairs(arguments.copairs_python, rng)
+    exact_search(rng)
+    many_profiles(rng)
+    connectivity_against_loop(rng)
+
+
+if __name__ == "__main__":
+    main()
