@@ -116,7 +116,7 @@ def scores(task: ResponseTask, jobs: list[Job], place: Path) -> pd.DataFrame:
             found |= dict(np.load(path))
         for name, answer in found.items():
             if not name.endswith(" share"):
-                table = task.predictions(fold.test, answer, found["MeanEffects"])
+                table = task.predictions(fold.test, {"answer": answer}, {"answer": found["MeanEffects"]})
                 rows.append(overview(table).assign(model=name, split=by, fold=fold_number, seed=seed))
     return pd.concat(rows, ignore_index=True)
 

@@ -16,10 +16,12 @@ _MODULES = {
     "evaluate": "galenic.evaluate",
     "explain": "galenic.explain",
     "read": "galenic.data.read",
+    "search": "galenic.search",
     "simulate": "galenic.data.simulate",
 }
 _NAMES = {
     "ResponseData": "galenic.data.response",
+    "SimilarityIndex": "galenic.search.index",
     "Training": "galenic.train",
     "benchmark": "galenic.benchmarking",
     "load": "galenic.models.base",

@@ -16,16 +16,12 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from galenic.data.response import ResponseData
-from galenic.evaluate.response import overview
-from galenic.evaluate.response import response as score_groups
-from galenic.evaluate.splits import Fold, holdout, leaks, require_disjoint, split, split_from
+from galenic.evaluate.splits import Fold, holdout, require_disjoint, split, split_from
 from galenic.evaluate.statistics import compare
 from galenic.models.base import Model
 from galenic.models.fields import with_params
-from galenic.tasks import FLOORS, ResponseTask, Task
+from galenic.tasks import FLOORS, Answer, ResponseTask, Task
 
-BEYOND = "MeanEffects"
-"""The floor that ``beyond_floor`` scores are measured from."""
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Nominal coverages at which intervals are checked."""
 
@@ -43,7 +39,7 @@ class Result:
     scores_by_drug
         ``model, split, drug, metric, value, n``: means over folds and seeds.
     predictions
-        Test predictions of the first seed, with the floor's.
+        Test predictions of the first seed, with the floor's; ``None`` for questions that have none.
     seconds
         ``model, split, seconds``: mean time to fit and answer one fold.
     notes
@@ -55,7 +51,7 @@ class Result:
     metrics: pd.DataFrame
     comparison: pd.DataFrame
     scores_by_drug: pd.DataFrame
-    predictions: pd.DataFrame
+    predictions: pd.DataFrame | None
     seconds: pd.DataFrame
     notes: list[str] = field(default_factory=list)
     floors: tuple[str, ...] = FLOORS
@@ -83,7 +79,7 @@ class _Job:
 
 def benchmark(
     models: Sequence[Model] | dict[str, Model],
-    data: ResponseData,
+    data: ResponseData | Task,
     *,
     by: str | Sequence[str] = "cell",
     n_folds: int = 5,
@@ -100,7 +96,7 @@ def benchmark(
         Unfitted models; a dict names them, else each is named by its class and changed fields. The floors of the task
         run unasked.
     data
-        Measured pairs.
+        Measured pairs, or a task: :class:`galenic.tasks.RetrievalTask` for profiles.
     by
         The question, or several: ``"pair"``, ``"cell"``, ``"drug"`` (by structure), ``"tissue"``, ``"study"``, another
         column, or ``"file"`` (the column ``fold`` of the pairs).
@@ -132,7 +128,7 @@ def benchmark(
     >>> sorted(result.metrics["model"].unique())
     ['CellMean', 'DrugMean', 'MeanEffects', 'NearestDrugs', 'Ridge', 'TissueDrugMean']
     """
-    task = ResponseTask(data)
+    task: Task = ResponseTask(data) if isinstance(data, ResponseData) else data
     named = _named(models)
     floors = task.floors()
     everyone = {**floors, **named}
@@ -183,20 +179,10 @@ def calibration(
     return pd.concat(rows, ignore_index=True)
 
 
-def _shared(task: ResponseTask, jobs: list[_Job]) -> list[str]:
+def _shared(task: Task, jobs: list[_Job]) -> list[str]:
     """What the user's own folds share between train and test: they test nothing unseen of that."""
     job = next((job for job in jobs if job.by == "file"), None)
-    if job is None:
-        return []
-    known = [name for name in ("tissue", "structure") if name in task.data.cells.obs or name in task.data.drugs]
-    table = task.data.pairs_with(*known)
-    found = leaks(table, Fold(np.concatenate([job.fold.train, job.valid]), job.fold.test))
-    return [
-        f"the given folds share {row.shared:,} {row.column}s between train and test (first: {row.examples}): "
-        f"they do not test unseen {row.column}s"
-        for row in found.itertuples()
-        if row.shared
-    ]
+    return [] if job is None else task.leaking(np.concatenate([job.fold.train, job.valid]), job.fold.test)
 
 
 def _named(models: Sequence[Model] | dict[str, Model]) -> dict[str, Model]:
@@ -230,7 +216,7 @@ def _jobs(task: Task, models: dict[str, Model], by: str, n_folds: int, seeds: Se
 def _inner(table: pd.DataFrame, columns: Any, seed: int) -> Fold:
     """A tenth of the training rows, split as the question is, for models to choose settings on."""
     if columns is not None and table[columns].nunique() < 3:
-        columns = "cell"
+        columns = "cell" if "cell" in table else None
     return holdout(table, columns, 0.1, seed=seed)
 
 
@@ -238,12 +224,13 @@ def _with_seed(model: Model, seed: int) -> Model:
     return with_params(model, {"seed": seed}) if hasattr(model, "seed") else model
 
 
-def _fit(task: Task, job: _Job, place: Path | None) -> tuple[np.ndarray, float, list[str]]:
+def _fit(task: Task, job: _Job, place: Path | None) -> tuple[Answer, float, list[str]]:
     """Answer one job, or take the answer that an earlier run kept."""
     if place is not None and (place / job.name).is_file():
-        kept = np.load(place / job.name, allow_pickle=False)
-        if len(kept["answer"]) == len(job.fold.test):
-            return kept["answer"], float(kept["seconds"]), [str(note) for note in kept["notes"]]
+        kept = dict(np.load(place / job.name, allow_pickle=False))
+        seconds, notes = float(kept.pop("seconds")), [str(note) for note in kept.pop("notes")]
+        if task.is_whole(kept, job.fold.test):
+            return kept, seconds, notes
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -253,14 +240,14 @@ def _fit(task: Task, job: _Job, place: Path | None) -> tuple[np.ndarray, float, 
     if place is not None:
         draft = place / f".{job.name}"
         with draft.open("wb") as handle:
-            np.savez(handle, answer=answer, seconds=seconds, notes=np.array(notes, dtype=np.str_))
+            np.savez(handle, **answer, seconds=seconds, notes=np.array(notes, dtype=np.str_))  # type: ignore[arg-type]
         draft.rename(place / job.name)
     return answer, seconds, notes
 
 
 def _run(
     task: Task, jobs: list[_Job], n_jobs: int, place: Path | None, progress: bool
-) -> tuple[list[tuple[np.ndarray, float]], list[str]]:
+) -> tuple[list[tuple[Answer, float]], list[str]]:
     if place is not None:
         place.mkdir(parents=True, exist_ok=True)
     answers, notes = [], set()
@@ -286,38 +273,38 @@ def _run(
 
 
 def _collect(
-    task: ResponseTask,
+    task: Task,
     jobs: list[_Job],
-    answers: list[tuple[np.ndarray, float]],
+    answers: list[tuple[Answer, float]],
     notes: list[str],
     floors: tuple[str, ...],
 ) -> Result:
     base = {
         (job.by, job.seed, job.number): answer
         for job, (answer, _) in zip(jobs, answers, strict=True)
-        if job.label == BEYOND
+        if job.label == task.reference
     }
     first = jobs[0].seed
     metrics, drugs, predictions, seconds = [], [], [], []
     for job, (answer, spent) in zip(jobs, answers, strict=True):
-        floor = base[job.by, job.seed, job.number]
+        reference = base.get((job.by, job.seed, job.number))
         where = {"model": job.label, "split": job.by, "fold": job.number, "seed": job.seed}
-        table = task.predictions(job.fold.test, answer, floor)
-        metrics.append(overview(table).assign(**where))
-        drugs.append(score_groups(table, "drug", metrics=("rmse", "pearson", "spearman")).assign(**where))
+        metrics.append(task.scores(job.fold.test, answer, reference).assign(**where))
+        drugs.append(task.scores_by_drug(job.fold.test, answer).assign(**where))
         seconds.append({**where, "seconds": spent})
-        if job.seed == first:
+        table = task.predictions(job.fold.test, answer, reference) if job.seed == first else None
+        if table is not None:
             predictions.append(table.assign(**where))
     order = ["model", "split", "fold", "seed", "group", "metric", "value", "n"]
     scores = pd.concat(metrics, ignore_index=True)[order]
     keys = ["model", "split", "drug", "metric"]
-    by_drug = pd.concat(drugs, ignore_index=True).rename(columns={"group": "drug"})
+    by_drug = pd.concat(drugs, ignore_index=True)
     by_drug = by_drug.groupby(keys, sort=False).agg(value=("value", "mean"), n=("n", "mean")).reset_index()
     return Result(
         metrics=scores,
         comparison=compare(scores, list(floors)),
         scores_by_drug=by_drug,
-        predictions=_compact(pd.concat(predictions, ignore_index=True)),
+        predictions=_compact(pd.concat(predictions, ignore_index=True)) if predictions else None,
         seconds=pd.DataFrame(seconds).groupby(["model", "split"], sort=False)["seconds"].mean().reset_index(),
         notes=notes,
         floors=floors,

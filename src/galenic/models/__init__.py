@@ -1,6 +1,7 @@
-"""The models: construct, fit, predict, save, load.
+"""The models: construct, fit, predict or embed, save, load.
 
-``MODELS`` names every model that galenic ships and where it lives; nothing is imported until asked for.
+``MODELS`` names every model that galenic ships and where it lives; nothing is imported until asked for. Those of
+``RESPONSE_MODELS`` predict responses of cells to drugs; those of ``PROFILE_MODELS`` say how similar profiles are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from galenic.models.base import Model
 
-MODELS: dict[str, tuple[str, str]] = {
+RESPONSE_MODELS: dict[str, tuple[str, str]] = {
     "KDRUG": ("galenic.models.kdrug.model", "multi-omic teacher distilled into an expression-only student"),
     "DrugMean": ("galenic.models.baselines.means", "mean response of each drug"),
     "CellMean": ("galenic.models.baselines.means", "mean response of each cell"),
@@ -29,6 +30,16 @@ MODELS: dict[str, tuple[str, str]] = {
     "RandomForest": ("galenic.models.baselines.trees", "random forest on expression components and fingerprints"),
     "Boosting": ("galenic.models.baselines.trees", "boosted trees on expression components and fingerprints"),
 }
+PROFILE_MODELS: dict[str, tuple[str, str]] = {
+    "ReadAcross": ("galenic.models.readacross.model", "embedding in which profiles of one perturbagen lie together"),
+    "RawCosine": ("galenic.models.profiles.similarities", "cosine of z-scores"),
+    "Spearman": ("galenic.models.profiles.similarities", "rank correlation of z-scores"),
+    "Euclidean": ("galenic.models.profiles.similarities", "distance of standardised z-scores"),
+    "WhitenedPCA": ("galenic.models.profiles.similarities", "cosine of whitened principal components"),
+    "Connectivity": ("galenic.models.profiles.similarities", "weighted connectivity score of gene sets"),
+    "ShrinkageLDA": ("galenic.models.profiles.discriminant", "cosine of linear discriminants of perturbagens"),
+}
+MODELS = RESPONSE_MODELS | PROFILE_MODELS
 
 
 def find(name: str) -> type[Model]:

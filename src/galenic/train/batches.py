@@ -30,6 +30,9 @@ class Batches:
         The rows to use (numbers or a mask); all by default.
     shuffle
         A new order each epoch, sorted inside a batch. Otherwise the order of ``rows``, always.
+    together
+        Group of each row of the arrays, whole numbers: rows of a group follow each other, groups in a new order each
+        epoch, so that a batch holds most of a group.
     resident
         Arrays of fewer bytes (dense, as float32) are read whole; of others only the rows of the batch are ever read.
 
@@ -57,6 +60,7 @@ class Batches:
         batch_size: int,
         rows: Any = None,
         shuffle: bool = True,
+        together: np.ndarray | None = None,
         resident: int = RESIDENT,
     ) -> None:
         self.arrays = _aligned(arrays if isinstance(arrays, Mapping) else {"x": arrays}, resident, "the arrays")
@@ -68,6 +72,7 @@ class Batches:
                 f"received {len(self.rows):,} rows and batch_size={batch_size}. Check which rows were selected."
             )
         self.batch_size, self.shuffle = batch_size, shuffle
+        self.together = None if together is None else np.unique(together, return_inverse=True)[1]
 
     def __len__(self) -> int:
         return len(self._cuts()) + 1
@@ -103,7 +108,8 @@ class Batches:
         return cuts[:-1] if leaves_one else cuts
 
     def _order(self, rng: np.random.Generator) -> np.ndarray:
-        return rng.permutation(self.rows)
+        order = rng.permutation(self.rows)
+        return order if self.together is None else _grouped(order, self.together, rng)
 
     def _place(self, device: str | torch.device) -> dict[str, Any]:
         return _on(self.arrays, device)
@@ -183,11 +189,7 @@ class PairBatches(Batches):
 
     def _order(self, rng: np.random.Generator) -> np.ndarray:
         order = rng.permutation(self.rows)
-        if self.block is None:
-            return order
-        blocks = self.places[self.block][order]
-        rank = rng.permutation(blocks.max() + 1)
-        return order[np.argsort(rank[blocks], kind="stable")]
+        return order if self.block is None else _grouped(order, self.places[self.block], rng)
 
     def _place(self, device: str | torch.device) -> dict[str, Any]:
         return {"cells": _on(self.cells, device), "drugs": _on(self.drugs, device), "pairs": _on(self.arrays, device)}
@@ -199,6 +201,13 @@ class PairBatches(Batches):
             batch[name] = torch.from_numpy(places).to(device)
             batch[many] = super()._batch(distinct, placed[many], device)
         return batch
+
+
+def _grouped(order: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The rows of an order, those of one group one after the other, the groups in random order."""
+    rank = rng.permutation(groups.max() + 1)
+    result: np.ndarray = order[np.argsort(rank[groups[order]], kind="stable")]
+    return result
 
 
 def _aligned(arrays: Mapping[str, Any], resident: int, what: str) -> Arrays:

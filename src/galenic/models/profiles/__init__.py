@@ -1,0 +1,1 @@
+"""Models of profiles: each says how similar two profiles are."""

@@ -1,0 +1,7 @@
+"""Questions that a benchmark asks: what is split, how a model answers, how the answer is scored."""
+
+from galenic.tasks.response import FLOORS, ResponseTask, floors_of
+from galenic.tasks.retrieval import RetrievalTask
+from galenic.tasks.task import Answer, Task
+
+__all__ = ["FLOORS", "Answer", "ResponseTask", "RetrievalTask", "Task", "floors_of"]

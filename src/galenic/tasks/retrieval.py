@@ -1,0 +1,166 @@
+"""The question of read-across: do profiles of one perturbagen, mechanism or target find each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from galenic.data.checks import require_columns
+from galenic.data.drugs import fingerprints, tanimoto
+from galenic.data.gctx.metadata import as_text
+from galenic.evaluate.retrieval import external, retrieval, retrieval_by_query
+from galenic.models import find
+from galenic.models.base import Model
+from galenic.search.perturbagens import aggregate
+from galenic.tasks.task import Answer
+
+FLOORS = ("RawCosine", "Spearman", "Euclidean", "WhitenedPCA", "ShrinkageLDA", "Connectivity")
+ALIKE = 0.4
+"""Structures more alike than this (Tanimoto of Morgan fingerprints) are near-copies."""
+
+
+@dataclass(frozen=True)
+class RetrievalTask:
+    """Find the profiles that belong with a profile, among those that were held out.
+
+    ``by`` is ``"perturbagen"`` (the column ``label``), ``"profile"`` (random rows), or any column of ``adata.obs``:
+    ``"plate"``, ``"cell"``, ``"moa"``.
+
+    Parameters
+    ----------
+    adata
+        Profiles x genes, z-scores.
+    label
+        Column that replicates share.
+    different
+        Columns in which a match differs: ``["plate"]`` asks for replicates on other plates alone.
+    strata
+        Columns by which matches are told apart besides: the same and a different cell, plate, dose.
+    known
+        Columns with what is known of perturbagens (mechanism, target, several separated by ``|``); those that
+        ``adata.obs`` lacks are passed over. Groups of their name score perturbagens by it.
+
+    Notes
+    -----
+    Groups: ``"all"`` replicates; ``"same cell"``, ``"different cell"``, ...; ``"moa"``, ``"target"``: agreement of
+    perturbagen vectors (mean of the unit vectors of their profiles), and ``"moa, unlike structures"`` without pairs
+    whose structures are alike (Tanimoto above 0.4), where SMILES are known.
+    """
+
+    adata: AnnData
+    label: str = "pert_id"
+    different: Sequence[str] = ()
+    strata: Sequence[str] = ()
+    known: Sequence[str] = field(default=("moa", "target"))
+
+    reference: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        require_columns(self.adata.obs, [self.label, *self.different, *self.strata], "retrieval: the table of profiles")
+
+    def table(self, by: str) -> tuple[pd.DataFrame, Any]:
+        """The table of profiles with the column to split by."""
+        table = self.adata.obs.reset_index(drop=True)
+        if by == "profile":
+            return table[[self.label]], None
+        column = self.label if by == "perturbagen" else by
+        require_columns(table, [column], "a split of profiles: their table")
+        texts = as_text(table[column])
+        return pd.DataFrame({column: np.where(texts == "", "unknown", texts)}), column
+
+    def answer(self, model: Any, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Answer:
+        """Scores of the model on the test profiles; validation rows train too, since no model watches them."""
+        rows = np.union1d(train, valid)
+        model.fit(self.adata[rows].copy(), label=self.label)
+        asked = self.adata[test].copy()
+        del asked.obs[self.label]  # an embedding that read labels would be worthless
+        vectors = model.embed(asked)
+        labels = self.adata.obs.iloc[test].reset_index(drop=True)
+        similarity = model.similarity(vectors, vectors)
+        found = [self._replicates(labels, similarity), *self._perturbagens(model, labels, vectors)]
+        scored = pd.concat(found, ignore_index=True)
+        queries = retrieval_by_query(
+            labels, similarity=similarity, same=[self.label], different=self.different
+        )  # of each profile
+        by_drug = queries.groupby(self.label, observed=True)["ap"].agg(["mean", "size"]).reset_index()
+        return {
+            "rows": np.array(len(test)),
+            **{name: scored[name].to_numpy(dtype=kind) for name, kind in _KINDS.items()},
+            "drug": by_drug[self.label].to_numpy(dtype=np.str_),
+            "drug_map": by_drug["mean"].to_numpy(),
+            "drug_n": by_drug["size"].to_numpy(),
+        }
+
+    def is_whole(self, answer: Answer, test: np.ndarray) -> bool:
+        """Whether it was made of as many profiles."""
+        return int(answer["rows"]) == len(test)
+
+    def scores(self, test: np.ndarray, answer: Answer, reference: Answer | None) -> pd.DataFrame:
+        """Scores of replicates, strata and what is known of perturbagens."""
+        return pd.DataFrame({name: answer[name] for name in _KINDS})
+
+    def scores_by_drug(self, test: np.ndarray, answer: Answer) -> pd.DataFrame:
+        """Mean average precision over the profiles of each perturbagen."""
+        return pd.DataFrame(
+            {"drug": answer["drug"], "metric": "map", "value": answer["drug_map"], "n": answer["drug_n"]}
+        )
+
+    def predictions(self, test: np.ndarray, answer: Answer, reference: Answer | None) -> None:
+        """No table: similarities of all pairs of profiles are too many to keep."""
+
+    def leaking(self, train: np.ndarray, test: np.ndarray) -> list[str]:
+        """Perturbagens on both sides of the user's own folds."""
+        both = np.intersect1d(*(as_text(self.adata.obs[self.label])[rows] for rows in (train, test)))
+        return [f"the given folds share {len(both):,} perturbagens between train and test"] if len(both) else []
+
+    def floors(self) -> dict[str, Model]:
+        """Similarities that train no network."""
+        return {name: find(name)() for name in FLOORS}
+
+    def _replicates(self, labels: pd.DataFrame, similarity: np.ndarray) -> pd.DataFrame:
+        strata = {
+            f"{'same' if same else 'different'} {column}": (column, same)
+            for column in self.strata
+            for same in (True, False)
+        }
+        return retrieval(
+            labels, similarity=similarity, same=[self.label], different=self.different, strata=strata or None
+        )
+
+    def _perturbagens(self, model: Any, labels: pd.DataFrame, vectors: np.ndarray) -> list[pd.DataFrame]:
+        known = [column for column in self.known if column in labels and labels[column].notna().any()]
+        if not known:
+            return []
+        given = (labels[self.label].notna()).to_numpy()
+        names = labels.loc[given, self.label].astype(str).to_numpy()
+        lengths = np.linalg.norm(vectors, axis=1)
+        is_unit = bool(np.allclose(lengths[lengths > 0], 1, atol=1e-3))
+        mean, counted = aggregate(vectors[given], names, how="mean", normalise=is_unit)
+        first = labels[given].groupby(names, sort=False).first().reindex(counted.index)
+        similarity = model.similarity(mean.astype(np.float32), mean.astype(np.float32))
+        alike = _alike(first)
+        found = []
+        for column in known:
+            scored = external(first, similarity=similarity, label=column, exclude=alike)
+            names_of = {"all": column, "not excluded": f"{column}, unlike structures"}
+            found.append(scored.assign(group=scored["group"].map(names_of)))
+        return found
+
+
+_KINDS: dict[str, Any] = {"group": np.str_, "metric": np.str_, "value": np.float64, "n": np.int64}
+
+
+def _alike(table: pd.DataFrame) -> np.ndarray | None:
+    """Which perturbagens have structures that are nearly the same, where structures are known at all."""
+    if "smiles" not in table or table["smiles"].notna().sum() < 2:
+        return None
+    known = table["smiles"].notna().to_numpy()
+    bits = fingerprints(table.loc[known, "smiles"].tolist())
+    result = np.zeros((len(table), len(table)), dtype=bool)
+    result[np.ix_(known, known)] = tanimoto(bits, bits) > ALIKE
+    return result
