@@ -12,12 +12,16 @@ from typer.core import TyperGroup
 
 from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
-from galenic.models import MODELS, find
+from galenic.models import MODELS, PROFILE_MODELS, find
+
+
+SYSTEMS = {"ReadAcross": "readacross"}
+"""Systems are typed as one word."""
 
 
 def kebab(name: str) -> str:
     """``KernelRidge`` as it is typed: ``kernel-ridge``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+    return SYSTEMS.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
 NAMES = {kebab(name): name for name in MODELS}
@@ -84,6 +88,10 @@ def command() -> Any:
 
 def _command(name: str) -> Any:
     model_class = find(name)
+    if name in PROFILE_MODELS:
+        from galenic.cli.fit_profiles import command_of
+
+        return command_of(model_class)
 
     def run(
         out: str = typer.Option(..., "--out", help="Run folder to write."),

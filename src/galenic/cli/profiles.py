@@ -49,7 +49,7 @@ def convert(files: list[str], out: str, flags: ProfileFlags) -> None:
         _store(files, out, infos, flags)
     else:
         _require_memory_type(kind, flags)
-        adata = _computed(_read(files, infos, flags), flags.level)
+        adata = _computed(read_files(files, flags), flags.level)
         _write(adata, out, kind, flags)
 
 
@@ -71,12 +71,14 @@ def _store(files: list[str], out: str, infos: list[str | None], flags: ProfileFl
     _summarise(open_store(out), out)
 
 
-def _read(files: list[str], infos: list[str | None], flags: ProfileFlags) -> AnnData:
+def read_files(files: list[str], flags: ProfileFlags) -> AnnData:
+    """Profiles of one file, or of several joined by gene, with the side tables that the flags name."""
     from galenic.data import read
     from galenic.data.profiles import join_phases
 
     genes = None if flags.genes == "all" else "landmark"
     phases = {}
+    infos = _sample_infos(files, flags.sample_info)
     for name, file, info in zip(_phases(files), files, infos, strict=True):
         typer.echo(f"reading {file}", err=True)
         phases[name] = read.profiles(file, genes=genes, gene_info=flags.gene_info, sample_info=info)

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from galenic.data.response import ResponseData
     from galenic.report.run import Run
 
-SHOWN = (("all", "rmse"), ("all", "pearson"), ("within_drug", "pearson"), ("beyond_floor", "r2"))
+SHOWN = {
+    ("all", "rmse"): "RMSE",
+    ("all", "pearson"): "Pearson",
+    ("within_drug", "pearson"): "within drugs",
+    ("beyond_floor", "r2"): "R2 beyond effects",
+    ("all", "map"): "mAP",
+    ("all", "median_quantile"): "median quantile",
+    ("all", "recall_at_1pct"): "recall 1 %",
+    ("moa", "auroc_pooled"): "mechanism AUROC",
+}
+"""Scores on the screen, those that a run has, with their headings."""
 
 
 def typed() -> str:
@@ -69,17 +79,23 @@ def write_coverage(run: Run, data: ResponseData) -> None:
 
 
 def write_result(run: Run, result: Result, whole: ResponseData) -> None:
-    """Write the tables of a benchmark and the ceilings of its data; print the scores."""
+    """Write the tables of a benchmark of responses and the ceilings of its data; print the scores."""
+    found = ceilings(whole)
+    if found is not None:
+        run.write("ceilings", found)
+    write_scores(run, result, whole.drugs)
+
+
+def write_scores(run: Run, result: Result, drugs: pd.DataFrame | None = None) -> None:
+    """Write the tables of a benchmark, with the names of ``drugs``; print the scores."""
     run.record["seconds"] |= {f"{row.model}, {row.split}": round(row.seconds, 2) for row in result.seconds.itertuples()}
     for note in result.notes:
         run.note(note)
     run.write("metrics", result.metrics)
     run.write("comparison", result.comparison)
-    run.write("scores_by_drug", named(result.scores_by_drug, whole.drugs))
-    run.write("predictions", result.predictions)
-    found = ceilings(whole)
-    if found is not None:
-        run.write("ceilings", found)
+    run.write("scores_by_drug", result.scores_by_drug if drugs is None else named(result.scores_by_drug, drugs))
+    if result.predictions is not None:
+        run.write("predictions", result.predictions)
     shutil.rmtree(run.folder / "parts", ignore_errors=True)
     show_scores(run, result.metrics, result.floors)
 
@@ -113,10 +129,12 @@ def show_scores(run: Run, metrics: pd.DataFrame, floors: tuple[str, ...]) -> Non
     means = metrics.groupby(["split", "model", "group", "metric"], sort=False)["value"].mean()
     for split, part in means.groupby(level="split", sort=False):
         table = Table(title=split_name(str(split)), title_justify="left", box=None)
-        for name in ("", "RMSE", "Pearson", "within drugs", "R2 beyond effects"):
+        there = set(part.index.droplevel(["split", "model"]))
+        shown_here = {key: name for key, name in SHOWN.items() if key in there}
+        for name in ("", *shown_here.values()):
             table.add_column(name, justify="right" if name else "left", no_wrap=True)
         for model in part.index.get_level_values("model").unique():
-            values = [part.get((split, model, *key), float("nan")) for key in SHOWN]
+            values = [part.get((split, model, *key), float("nan")) for key in shown_here]
             shown = ["–" if value != value else f"{value:.3f}" for value in values]
             table.add_row(f"{model} (floor)" if model in floors else str(model), *shown)
         Console().print(table)

@@ -99,7 +99,7 @@ def _places(adata: AnnData, genes: list[str], symbols: Sequence[str] | None, wha
             columns = np.where(found >= 0, np.flatnonzero(once)[found] if once.any() else -1, -1)
             best = columns if (columns >= 0).sum() > (best >= 0).sum() else best
     missing = np.flatnonzero(best < 0)
-    if len(missing) > (1 - LEAST) * len(genes):
+    if len(genes) - len(missing) < LEAST * len(genes):
         raise ValueError(
             f"{what} should have at least {LEAST:.0%} of the {len(genes):,} genes of the model; {len(missing):,} are "
             f"missing (first: {first(np.array(genes)[missing])}; the profiles name theirs {first(adata.var_names)}). "

@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from galenic.data.checks import first, require_columns
-from galenic.data.gctx.metadata import as_names, as_text
+from galenic.data.gctx.metadata import as_names, as_text, canonical_profiles
 from galenic.data.gctx.selection import require_memory
 from galenic.data.response import COVERAGE_COLUMNS
 
@@ -282,3 +282,68 @@ def _below_each_other(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         joined[column] = pd.Series(values).infer_objects().to_numpy() if plain else as_names(values)
     joined["phase"] = np.repeat(np.array(list(tables), dtype="object"), [len(table) for table in tables.values()])
     return pd.DataFrame(joined, index=index)
+
+
+def annotate(adata: AnnData, table: pd.DataFrame) -> AnnData:
+    """Profiles with what a table knows of their perturbagens: mechanism, target, structure.
+
+    Parameters
+    ----------
+    adata
+        Profiles with ``obs["pert_id"]`` or ``obs["pert_name"]``. Not changed.
+    table
+        One row a perturbagen: ``pert_id`` (BRD ids are compared by their first 13 characters) or ``pert_name``, and
+        some of ``moa, target, smiles, pert_name``.
+
+    Returns
+    -------
+    AnnData
+        A copy whose ``obs`` has these columns; what profiles say of themselves stays.
+
+    Raises
+    ------
+    ValueError
+        If table and profiles share no column to join by, the table annotates nothing, or it knows no perturbagen.
+
+    Examples
+    --------
+    >>> obs = pd.DataFrame({"pert_id": ["BRD-K12345678"]}, index=["p"])
+    >>> known = pd.DataFrame({"pert_id": ["BRD-K12345678-001-01-1"], "moa": ["HDAC inhibitor"]})
+    >>> annotate(AnnData(np.zeros((1, 2), dtype="float32"), obs=obs), known).obs["moa"].tolist()
+    ['HDAC inhibitor']
+    """
+    table = canonical_profiles(table)
+    told = [name for name in ("pert_name", "moa", "target", "smiles") if name in table]
+    keys = [name for name in ("pert_id", "pert_name") if name in table and name in adata.obs]
+    if not keys or not set(told) - {keys[0]}:
+        raise ValueError(
+            f"a table of perturbagens has pert_id or pert_name, as the profiles do, and moa, target or smiles; it has "
+            f"{first(table.columns, 8)}. Rename its columns."
+        )
+    obs, known = adata.obs.copy(), 0
+    for key in keys:
+        own, theirs = _compound(obs[key], key), _compound(table[key], key)
+        rows = pd.Index(theirs)
+        once = table[~rows.duplicated() & (rows != "")].set_axis(rows[~rows.duplicated() & (rows != "")])
+        known += int(pd.Index(own).isin(once.index).sum())
+        for name in told:
+            if name != key:
+                found = once[name].reindex(own).set_axis(obs.index).astype("object")
+                mine = obs[name].astype("object") if name in obs else pd.Series(None, index=obs.index, dtype="object")
+                obs[name] = mine.where(mine.notna() & (mine != ""), found)
+    if not known:
+        raise ValueError(
+            f"the table should know some perturbagens of the profiles (first: {first(pd.unique(adata.obs[keys[0]]))}); "
+            f"it knows none (its first: {first(table[keys[0]])}). Check that both use the same kind of id."
+        )
+    annotated = adata.copy()
+    annotated.obs = obs
+    return annotated
+
+
+def _compound(values: pd.Series, key: str) -> np.ndarray:
+    """Ids as they are compared: compounds of the Broad without batch and salt, names in small letters."""
+    texts = pd.Series(as_text(values))
+    if key == "pert_name":
+        return texts.str.lower().to_numpy()
+    return texts.where(~texts.str.startswith("BRD-"), texts.str[:13]).to_numpy()

@@ -16,7 +16,12 @@ from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, m
 
 COLUMNS = (
     ("rmse", "all"),
+    ("map", "all"),
+    ("median_quantile", "all"),
+    ("recall_at_1pct", "all"),
     ("auroc", "all"),
+    ("auroc_pooled", "moa"),
+    ("auroc_pooled", "target"),
     ("r2", "all"),
     ("pearson", "all"),
     ("pearson", "within_drug"),
@@ -47,9 +52,14 @@ def score_tables(run: Run) -> Section | None:
         ))  # fmt: skip
     how = (
         f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below, best model first; the best of each "
-        "column is bold. Judge a model by its difference to the best floor, and by the columns 'within drug' "
-        "and 'beyond floor': a high correlation over all pairs mostly says that drugs differ."
+        "column is bold. Judge a model by its difference to the best floor"
     )
+    if scores.table["group"].isin(["within_drug", "beyond_floor"]).any():
+        how += (
+            ", and by the columns 'within drug' and 'beyond floor': a high correlation over all pairs mostly says that "
+            "drugs differ"
+        )
+    how += "."
     return Section("scores", "Scores beside floors and ceilings", how, blocks)
 
 
@@ -123,7 +133,7 @@ def scores_by_drug(run: Run) -> Section | None:
     there = list(dict.fromkeys(table["metric"]))
     metric = next((name for name in ("pearson", "spearman", "auroc") if name in there), there[0])
     table = table[table["metric"] == metric]
-    axis = metric_name(metric, "within_drug")
+    axis = metric_name(metric, "all" if metric == "map" else "within_drug")
     scores = Scores.of_run(run)
     best = {split: _shown_model(table, split, scores) for split in table["split"].unique()}
     floor = {split: scores.best(split, floor=True) if scores else None for split in best}
@@ -145,15 +155,17 @@ def scores_by_drug(run: Run) -> Section | None:
         ]
         for row in mean.sort_values("value", ascending=False).to_dict("records")
     ]
+    ordered = "its profiles find each other" if metric == "map" else "the best model of a split orders its cells"
     how = (
-        "One value a drug: how well the best model of a split orders the cells for that drug. A drug in the left tail "
-        "of the figure should not be predicted with this model; 'floor' is the best floor, where it is defined."
+        f"One value a drug: how well {ordered}. In the left tail of the figure the model should not be relied on; "
+        "'floor' is the best floor, where it is defined."
     )
     is_mean = scores is not None and scores.n_folds > 1
-    cells = "cells per fold" if is_mean else "cells"
-    hints = {cells: "Test cells of the drug in one fold, averaged over folds."} if is_mean else {}
+    rows_are = "profiles" if metric == "map" else "cells"
+    cells = f"{rows_are} per fold" if is_mean else rows_are
+    hints = {cells: f"Test {rows_are} of the drug in one fold, averaged over folds."} if is_mean else {}
     head = ["drug", "split", "model", axis, "floor", cells]
-    caption = f"Scores by drug{' and its test cells, averaged over folds' if is_mean else ''}; click a heading to sort."
+    caption = f"Scores by drug{' and its test rows, averaged over folds' if is_mean else ''}; click a heading to sort."
     curves = drug_curves(mean.assign(split=mean["split"].map(split_name)), axis)
     blocks: list[Block] = [
         Figures([("Drugs from worst to best; point at one for its name.", curves)]),

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from galenic.evaluate import METRICS, summary
+from galenic.evaluate import METRICS, RETRIEVAL_METRICS, greater_is_better, summary
 from galenic.report.run import Run
 from galenic.report.words import interval, number
 
 Verdict = Literal["beats", "not", "worse", "unknown"]
 # The first of these that a split has decides which model is best.
-MAIN = ("rmse", "mae", "auroc", "pearson", "spearman")
+MAIN = ("rmse", "mae", "map", "auroc", "pearson", "spearman")
 CLAIMS = {
     "beats": "it beats its floor",
     "not": "it does not beat its floor, as the interval covers 0",
@@ -157,7 +157,7 @@ class Scores:
 
 def is_lower_better(metric: str) -> bool:
     """Whether less of the metric is better; a metric of unknown name is taken as better when greater."""
-    return metric in METRICS and not METRICS[metric].greater_is_better
+    return metric in METRICS | RETRIEVAL_METRICS and not greater_is_better(metric)
 
 
 def judge(low: float, high: float, lower_is_better: bool) -> Verdict:

@@ -13,20 +13,33 @@ SPLITS = {
     "cell": ("unseen cells", "How will a new cell respond to a drug that other cells were tested with?"),
     "drug": ("unseen drugs", "How will known cells respond to a new drug, one of a structure never trained on?"),
     "tissue": ("unseen tissues", "How will cells of a tissue that training never saw respond to a known drug?"),
+    "perturbagen": ("unseen perturbagens", "Do profiles of a compound that training never saw find each other?"),
+    "plate": ("unseen plates", "Do profiles of plates that training never saw find those of their compound?"),
+    "profile": ("unseen profiles", "Does a new profile find others of its compound?"),
 }
 METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "pearson": "Pearson", "spearman": "Spearman",
-           "auroc": "AUROC", "auprc": "AUPRC"}  # fmt: skip
+           "auroc": "AUROC", "auprc": "AUPRC", "map": "mAP", "median_quantile": "median quantile",
+           "recall_at_1pct": "recall in the first 1 %", "recall_at_10pct": "recall in the first 10 %",
+           "auroc_pooled": "AUROC of pairs", "map_normalised": "mAP beyond chance"}  # fmt: skip
+RETRIEVAL = ("map", "median_quantile", "recall_at_1pct", "recall_at_10pct", "map_normalised")
 GROUPS = {
     "all": "all pairs",
     "within_drug": "within drug",
     "within_cell": "within cell",
     "beyond_floor": "beyond floor",
+    "moa": "same mechanism",
+    "target": "same target",
 }
 UNITS = {"ln_ic50": "ln IC50, µM", "ic50": "IC50, µM", "auc": "area under the curve", "viability": "viability"}
 GLOSSARY = {
     "Floor": "A simple baseline that learns nothing from genes: means of drugs (DrugMean), cells (CellMean), both "
     "(MeanEffects) or a tissue (TissueDrugMean), or the means of the drugs nearest in structure (NearestDrugs). "
-    "A model that does not beat its best floor has not shown that it learned from expression.",
+    "A model that does not beat its best floor has not shown that it learned from expression. Of retrieval: "
+    "similarities without a network, from the cosine of z-scores to linear discriminants.",
+    "mAP": "Mean average precision: how high the profiles that belong with a profile rank among all others; 1 is "
+    "perfect.",
+    "Median quantile": "Of the profiles that belong with a profile: the share of others that rank above the "
+    "middle one.",
     "Ceiling": "The score that a perfect predictor would reach on data this noisy: the square root of the mean "
     "correlation of repeated measurements of one drug.",
     "Fold, seed": "Each fold holds out another part of the data; each seed repeats the fit with other random numbers.",
@@ -135,6 +148,6 @@ def metric_name(metric: str, group: str = "all", unit: str = "") -> str:
     name = METRICS.get(metric, metric)
     if metric in ("rmse", "mae") and unit:
         name = f"{name} ({UNITS.get(unit, unit)})"
-    if metric in ("rmse", "mae") and group == "all":
+    if group == "all" and metric in ("rmse", "mae", *RETRIEVAL):
         return name
     return f"{name}, {GROUPS.get(group, group)}"

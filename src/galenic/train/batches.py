@@ -205,8 +205,9 @@ class PairBatches(Batches):
 
 def _grouped(order: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The rows of an order, those of one group one after the other, the groups in random order."""
-    rank = rng.permutation(groups.max() + 1)
-    result: np.ndarray = order[np.argsort(rank[groups[order]], kind="stable")]
+    own = groups[order]
+    rank = rng.permutation(own.max() + 1)
+    result: np.ndarray = order[np.argsort(rank[own], kind="stable")]
     return result
 
 

@@ -249,3 +249,13 @@ def test_a_cell_that_was_not_found_is_refused(pairs, sides):
         PairBatches(*sides, {"cell": pairs["cell"]}, batch_size=4)
     with pytest.raises(ValueError, match="block should be"):
         PairBatches(*sides, pairs, batch_size=4, block="tissue")
+
+
+def test_rows_of_a_group_stand_together_in_a_new_order_each_epoch() -> None:
+    groups = np.repeat(np.arange(10), 4)[np.random.default_rng(0).permutation(40)]
+    batches = Batches({"row": np.arange(40)}, batch_size=8, together=groups)
+    epochs = [[groups[batch["row"].numpy()] for batch in batches.epoch(number)] for number in range(2)]
+    for epoch in epochs:
+        assert all(len(np.unique(batch)) == 2 for batch in epoch)
+        assert sorted(np.concatenate(epoch).tolist()) == sorted(groups.tolist())
+    assert [batch.tolist() for batch in epochs[0]] != [batch.tolist() for batch in epochs[1]]

@@ -160,10 +160,10 @@ class ReadAcross(ProfileModel):
     reliability: float | None = param(None, low=0)
     whiten: bool = True
     squash: float = param(3.0, low=0)
-    n_members: int = param(4, low=0)
+    n_members: int = param(2, low=0)
     width: int = param(128, low=1)
-    n_layers: int = param(1, low=0)
-    growth: int = param(512, low=1)
+    n_layers: int = param(4, low=0)
+    growth: int = param(64, low=1)
     noise: float = param(1.0, low=0)
     input_dropout: float = param(0.5, low=0, high=0.99)
     hidden_dropout: float = param(0.3, low=0, high=0.99)

@@ -1,0 +1,170 @@
+"""Retrieval of L1000 profiles: ReadAcross and its parts beside the floors, on perturbagens that were held out.
+
+python benchmarks/retrieval.py --data ../shared/data --out runs/retrieval --jobs 2 --page docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from tables import markdown
+
+import galenic
+from galenic.data.gctx.metadata import canonical_profiles
+from galenic.data.profiles import annotate
+from galenic.evaluate import compare
+from galenic.tasks import RetrievalTask
+
+MODELS = {
+    "ReadAcross": galenic.ReadAcross(),
+    "ReadAcross, networks alone": galenic.ReadAcross(start=0.0),
+    "ReadAcross, start alone": galenic.ReadAcross(n_members=0),
+    "ReadAcross, plain cosine": galenic.ReadAcross(hubs=0.0),
+    "ReadAcross, start alone, plain cosine": galenic.ReadAcross(n_members=0, hubs=0.0),
+    "ReadAcross, softmax": galenic.ReadAcross(loss="cosine", smoothing=0.05),
+    "ReadAcross, ArcFace": galenic.ReadAcross(loss="arcface", margin=0.2, smoothing=0.05),
+    "ReadAcross, mechanism too": galenic.ReadAcross(mechanism=0.3),
+    "published": galenic.ReadAcross(as_published=True),
+    "published, no margin": galenic.ReadAcross(
+        n_latent=32, width=32, loss="cosine", start=0.0, whiten=False, squash=0.0, n_members=1, n_layers=4, growth=277,
+        noise=0.3, input_dropout=0.0, hidden_dropout=0.0, hubs=0.0,
+    ),
+}  # fmt: skip
+COLUMNS = {
+    ("all", "map"): "mAP",
+    ("all", "recall_at_1pct"): "recall 1 %",
+    ("all", "median_quantile"): "median quantile",
+    ("all", "auroc"): "AUROC",
+    ("moa", "auroc_pooled"): "mechanism AUROC",
+    ("target", "auroc_pooled"): "target AUROC",
+}
+ALL = {"all", "moa", "target"}
+
+
+def profiles(folder: Path, name: str) -> AnnData:
+    """One file of the corpus with its table, under galenic's names."""
+    arrays = np.load(folder / f"{name}.npz", allow_pickle=False)
+    obs = pd.read_csv(folder / f"{name}_obs.tsv.gz", sep="\t", dtype=str, keep_default_na=False)
+    if "pert" in obs:  # the one id that every row has
+        obs = obs.assign(pert_id=obs.pop("pert"))
+    obs.index = [f"p{number}" for number in range(len(obs))]
+    table = canonical_profiles(obs)
+    return AnnData(arrays["X"].astype(np.float32), obs=table, var=pd.DataFrame(index=arrays["gene_id"].astype(str)))
+
+
+def datasets(folder: Path) -> dict[str, tuple[AnnData, RetrievalTask]]:
+    """The three questions: other cell lines, replicates on another plate, other doses."""
+    hub = pd.read_csv(folder / "repurposing_hub_20200324.tsv.gz", sep="\t", dtype=str)
+    cells = profiles(folder, "level5_multicell_24h_10uM")
+    plates = profiles(folder, "level4pc_ht115_cpc006")
+    doses = profiles(folder, "level4pc_ljp005_a375_n377")
+    plates, doses = (annotate(adata[adata.obs["pert_type"] == "trt_cp"].copy(), hub) for adata in (plates, doses))
+    return {
+        "multicell": (cells, RetrievalTask(cells)),
+        "ht115": (plates, RetrievalTask(plates, different=("plate",))),
+        "ljp005": (doses, RetrievalTask(doses)),
+    }
+
+
+def is_locked(names: pd.Series) -> np.ndarray:
+    """Three tenths of the perturbagens, by a hash of their name: no choice was made on them."""
+    return np.array([int(hashlib.md5(str(name).encode()).hexdigest(), 16) % 10 < 3 for name in names])
+
+
+def locked_folds(task: RetrievalTask, n_seeds: int, models: dict[str, galenic.models.base.Model]) -> pd.DataFrame:
+    """Scores on the locked perturbagens of models that learned from the others, networks with several seeds."""
+    held = is_locked(task.adata.obs[task.label])
+    train, test, rows = np.flatnonzero(~held), np.flatnonzero(held), []
+    for label, model in models.items():
+        for seed in range(n_seeds if hasattr(model, "seed") else 1):
+            seeded = galenic.with_params(model, {"seed": seed}) if hasattr(model, "seed") else model
+            answer = task.answer(seeded, train, train[:0], test)
+            rows.append(task.scores(test, answer, None).assign(model=label, seed=seed, fold=0, split="locked"))
+            drugs = task.scores_by_drug(test, answer)
+            print(f"locked: {label}, seed {seed}: mAP of perturbagens {drugs['value'].mean():.3f}", flush=True)
+    return pd.concat(rows, ignore_index=True)
+
+
+def table(metrics: pd.DataFrame, floors: tuple[str, ...]) -> str:
+    """Mean scores, best first, with the paired difference of mAP and mechanism AUROC to a floor."""
+    means = metrics.groupby(["model", "group", "metric"])["value"].mean()
+    order = means.xs(("all", "map"), level=("group", "metric")).sort_values(ascending=False).index
+    repeated = metrics.groupby("model")["fold"].nunique().min() > 1
+    best = compare(metrics, list(floors)) if repeated else None
+    cosine = compare(metrics[~metrics["model"].isin(set(floors) - {"RawCosine"})], "RawCosine") if repeated else None
+    columns = {key: name for key, name in COLUMNS.items() if key in set(means.index.droplevel("model"))}
+    rows = []
+    for model in order:
+        told = [difference(best, model, "all", "map"), difference(cosine, model, "moa", "auroc_pooled")]
+        scored = [f"{means.get((model, *key), np.nan):.3f}" for key in columns]
+        rows.append([f"{model} (floor)" if model in floors else model, *scored, *(told if repeated else [])])
+    head = ["model", *columns.values()]
+    return markdown(rows, [*head, "mAP less that of the best floor", "mechanism AUROC less raw cosine"][: len(rows[0])])
+
+
+def difference(compared: pd.DataFrame | None, model: str, group: str, metric: str) -> str:
+    """A paired difference with its interval, bold where that excludes 0."""
+    if compared is None:
+        return ""
+    chosen = (compared["model"] == model) & (compared["group"] == group) & (compared["metric"] == metric)
+    if not chosen.any():
+        return ""
+    row = compared[chosen].iloc[0]
+    text = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+    return f"**{text}**" if row["low"] * row["high"] > 0 else text
+
+
+def write(place: Path, content: str) -> None:
+    """Put the tables between their marks."""
+    begin, end = "<!-- retrieval -->", "<!-- end of retrieval -->"
+    before, rest = place.read_text().split(begin)
+    place.write_text(f"{before}{begin}\n\n{content}\n{end}{rest.split(end)[1]}")
+
+
+def main() -> None:
+    """Run every question, print and keep the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", default=";".join(MODELS), help="models besides the floors, separated by semicolons")
+    parser.add_argument("--questions", default="multicell,locked,ht115,ljp005")
+    parser.add_argument("--page", type=Path)
+    args = parser.parse_args()
+    models = {name: MODELS[name] for name in args.only.split(";") if name}
+    titles = {
+        "multicell": "Other cell lines: 1,356 compounds x 24 lines, level 5",
+        "locked": "Other cell lines, on three tenths of the compounds that no choice was made on",
+        "ht115": "The other plate: HT115, level 4, 354 compounds",
+        "ljp005": "Other doses: one plate of A375, level 4, 55 compounds",
+    }
+    found, parts = datasets(args.data / "l1000"), []
+    for question in args.questions.split(","):
+        task = found["multicell" if question == "locked" else question][1]
+        floors = tuple(task.floors())
+        if question == "locked":
+            metrics = locked_folds(task, args.seeds, {**task.floors(), **models})
+            runs = f"Means over {args.seeds} seeds of the networks; one division."
+        else:
+            result = galenic.benchmark(
+                models, task, by="perturbagen", n_folds=3, seeds=range(args.seeds), n_jobs=args.jobs,
+                parts=args.out / question, progress=True,
+            )  # fmt: skip
+            metrics = result.metrics
+            runs = f"Means over 3 folds x {args.seeds} seeds."
+        args.out.mkdir(parents=True, exist_ok=True)
+        metrics.to_csv(args.out / f"{question}.csv", index=False)
+        parts.append(f"### {titles[question]}\n\n{runs}\n\n{table(metrics[metrics['group'].isin(ALL)], floors)}\n")
+        print(parts[-1], flush=True)
+    if args.page:
+        write(args.page, "\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()

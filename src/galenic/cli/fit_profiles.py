@@ -1,0 +1,185 @@
+"""``galenic fit readacross`` and its floors: read profiles, judge retrieval, fit on everything, save, report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from galenic.cli.flags import add, collect
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from galenic.report.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileDataFlags:
+    """Which profiles a model learns from.
+
+    Parameters
+    ----------
+    profiles
+        Files of z-scores (GCT, GCTX, h5ad, or a folder of 'galenic data convert'), separated by commas; several are
+        joined by gene.
+    genes
+        Landmark genes or all.
+    gene_info
+        Table of genes that was published with the profiles (pr_gene_id, pr_is_lm, ...).
+    sample_info
+        Table of profiles that was published with them (inst_id, pert_id, ...); one for all files, or one for each.
+    annotations
+        Table of perturbagens (pert_id or pert_name, and moa, target, smiles), to judge the embedding by what is known
+        of them.
+    label
+        Column that profiles of one perturbagen share.
+    controls
+        What to do with vehicles, empty vectors and positive controls, where pert_type tells.
+    """
+
+    profiles: tuple[str, ...] = ()
+    genes: Literal["landmark", "all"] = "landmark"
+    gene_info: str | None = None
+    sample_info: tuple[str, ...] = ()
+    annotations: str | None = None
+    label: str = "pert_id"
+    controls: Literal["drop", "keep"] = "drop"
+
+    @property
+    def files(self) -> list[str]:
+        """Every file that is read."""
+        return [path for path in (*self.profiles, self.gene_info, *self.sample_info, self.annotations) if path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeFlags:
+    """How a model of profiles is judged before it is fitted on everything.
+
+    Parameters
+    ----------
+    by
+        What the folds leave out: perturbagen, plate, cell, moa, another column, or profile (random ones); several
+        separated by commas.
+    different
+        Columns in which a match must differ from the profile it is sought for, separated by commas: plate.
+    strata
+        Columns by which matches are scored apart besides, separated by commas: cell, dose.
+    folds
+        Number of folds; 0 fits without judging.
+    seeds
+        One division into folds for each, separated by commas.
+    jobs
+        Fits at the same time.
+    overwrite
+        Replace an earlier run in the same folder.
+    resume
+        Go on with an interrupted run in the same folder.
+    """
+
+    by: tuple[str, ...] = ("perturbagen",)
+    different: tuple[str, ...] = ()
+    strata: tuple[str, ...] = ()
+    folds: int = 3
+    seeds: tuple[int, ...] = (0,)
+    jobs: int = 1
+    overwrite: bool = False
+    resume: bool = False
+
+
+def command_of(model_class: type) -> Any:
+    """The function of one model's command."""
+
+    def run(out: str = typer.Option(..., "--out", help="Run folder to write."), **flags: Any) -> None:
+        fit(collect(model_class, flags), out, collect(ProfileDataFlags, flags), collect(JudgeFlags, flags))
+
+    return add(run, ProfileDataFlags, JudgeFlags, model_class)
+
+
+def fit(model: Any, out: str, data: ProfileDataFlags, how: JudgeFlags) -> None:
+    """Judge ``model`` beside the floors of retrieval, fit it on all profiles and save it to the run folder ``out``."""
+    from galenic.cli import summary
+    from galenic.models.fields import to_dict
+    from galenic.report import run as run_folder
+    from galenic.tasks import RetrievalTask
+
+    adata, coverage = read(data)
+    task = RetrievalTask(adata, label=data.label, different=how.different, strata=how.strata)
+    name = type(model).__name__
+    judged = {key: value for key, value in asdict(how).items() if key not in ("jobs", "overwrite", "resume")}
+    fields = {"model": name, **to_dict(model), "data": asdict(data), **judged, "floors": list(task.floors())}
+    with (
+        run_folder.start(
+            out,
+            verb="fit",
+            command=summary.typed(),
+            fields=fields,
+            title=f"{name} on {adata.n_obs:,} profiles",
+            seed=getattr(model, "seed", None),
+            inputs=data.files,
+            overwrite=how.overwrite,
+            resume=how.resume,
+        ) as run,
+        summary.kept_warnings(run),
+    ):
+        _describe(run, adata, data.label)
+        if how.folds:
+            _judge(run, model, task, how)
+        with run.timed("fit"):
+            model.fit(adata, label=data.label, n_jobs=how.jobs, progress=True)
+        model.save(run.path("model"))
+        if getattr(model, "history_", None) is not None:
+            run.write("history", model.history_)
+        if coverage is not None and len(coverage):
+            run.write("coverage", coverage)
+    summary.finish(run)
+
+
+def read(flags: ProfileDataFlags) -> tuple[AnnData, pd.DataFrame | None]:
+    """The profiles that the flags name, treatments alone where that is wanted, and what was dropped."""
+    from galenic.cli.profiles import ProfileFlags, read_files
+    from galenic.data import read as readers
+    from galenic.data.profiles import annotate, treatments
+
+    if not flags.profiles:
+        raise ValueError(
+            "profiles are expected: --profiles FILE (GCT, GCTX, h5ad or a folder of 'galenic data convert'). Name one."
+        )
+    how = ProfileFlags(gene_info=flags.gene_info, sample_info=flags.sample_info, genes=flags.genes)
+    adata = read_files(list(flags.profiles), how)
+    if flags.annotations:
+        adata = annotate(adata, readers.table(flags.annotations))
+    if flags.controls == "drop" and {"pert_type", "pert_id"} <= set(adata.obs):
+        return treatments(adata, consensus=True)
+    return adata, None
+
+
+def _judge(run: Run, model: Any, task: Any, how: JudgeFlags) -> None:
+    from galenic.benchmarking import benchmark
+    from galenic.cli import summary
+
+    with run.timed("judge"):
+        result = benchmark(
+            {type(model).__name__: model},
+            task,
+            by=how.by,
+            n_folds=how.folds,
+            seeds=how.seeds,
+            n_jobs=how.jobs,
+            parts=run.folder / "parts",
+            progress=True,
+        )
+    obs = task.adata.obs
+    names = obs["pert_name"] if "pert_name" in obs else obs[task.label]
+    known = names.groupby(obs[task.label], observed=True).first()
+    summary.write_scores(run, result, known.where(known.notna(), known.index.to_series()).to_frame("name"))
+
+
+def _describe(run: Run, adata: AnnData, label: str) -> None:
+    counted = {"profiles": adata.n_obs, "genes": adata.n_vars, "perturbagens": int(adata.obs[label].nunique())}
+    if "cell" in adata.obs:
+        counted["cells"] = int(adata.obs["cell"].nunique())
+    run.record["data"] = counted
+    typer.echo(", ".join(f"{count:,} {name}" for name, count in counted.items()))

@@ -1,0 +1,65 @@
+"""``galenic fit readacross`` as a user runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import galenic as run_galenic
+
+import galenic
+from galenic.data.simulate import profiles
+
+QUICK = ("--training.max-epochs", "2", "--n-members", "1", "--growth", "16", "--width", "8", "--n-latent", "8")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("profiles")
+    adata = profiles(n_perturbagens=24, n_genes=40, n_cells=3, seed=4)
+    known = adata.obs.groupby("pert_id")[["moa"]].first().reset_index()
+    known.to_csv(folder / "known.csv", index=False)
+    adata.obs = adata.obs.drop(columns="moa")
+    adata.write_h5ad(folder / "profiles.h5ad")
+    return folder
+
+
+def test_fit_judge_save_and_report(files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = run_galenic(
+        "fit", "readacross", "--profiles", files / "profiles.h5ad", "--annotations", files / "known.csv", "--strata",
+        "cell", "--out", out, *QUICK, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "ShrinkageLDA (floor)" in done.stdout
+    metrics = pd.read_csv(out / "metrics.csv")
+    assert set(metrics["group"]) == {"all", "same cell", "different cell", "moa"}
+    page = (out / "report.html").read_text()
+    assert "Do profiles of a compound that training never saw find each other?" in page
+    assert "compound 3" in page
+    model = galenic.load(out)
+    adata = profiles(n_perturbagens=24, n_genes=40, n_cells=3, seed=4)
+    assert np.isfinite(model.embed(adata)).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "profiles are expected: --profiles FILE"),
+        (["--profiles", "absent.gctx"], "absent.gctx"),
+        (["--profiles", "{files}/known.csv"], "known.csv"),
+        (["--profiles", "{files}/profiles.h5ad", "--label", "drug"], "needs the column(s) 'drug'"),
+        (["--profiles", "{files}/profiles.h5ad", "--by", "batch"], "'batch'"),
+        (["--profiles", "{files}/profiles.h5ad", "--folds", "40"], "40 folds by"),
+        (["--profiles", "{files}/profiles.h5ad", "--loss", "triplet"], "triplet"),
+        (["--profiles", "{files}/profiles.h5ad", "--annotations", "{files}/profiles.h5ad"], ""),
+    ],
+)
+def test_bad_input_ends_in_words(files: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+    given = [argument.format(files=files) for argument in arguments]
+    done = run_galenic("fit", "readacross", *given, "--out", tmp_path / "run", *QUICK, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr
+    assert not (tmp_path / "run").exists()
