@@ -46,6 +46,15 @@ RIVALS = {
     "tissue": ("KernelRidge", "KernelCompletion"),
 }
 BAR = {"cell": "KernelRidge", "pair": "Factorisation", "drug": "Boosting", "tissue": "KernelRidge"}
+COMPARED = (
+    ("KDRUG", "KernelRidge"),
+    ("KDRUG", "KernelCompletion"),
+    ("KDRUG", "KDRUG, no distillation"),
+    ("KDRUG, RAD", "KDRUG"),
+    ("KDRUG, teacher", "KDRUG, no distillation"),
+    *(("KDRUG", floor) for floor in FLOORS),
+)
+"""Differences that the text of the page names."""
 
 Job = tuple[str, int, int, Fold]
 
@@ -150,6 +159,24 @@ def page(metrics: pd.DataFrame) -> str:
     return "\n".join(parts)
 
 
+def compared(metrics: pd.DataFrame) -> str:
+    """The differences of ``COMPARED`` on each split, over the folds that both have: RMSE, and Pearson within drugs."""
+    lines = []
+    for by, part in metrics.groupby("split", sort=False):
+        for model, other in COMPARED:
+            runs = [
+                set(map(tuple, part.loc[part["model"] == name, ["fold", "seed"]].to_numpy())) for name in (model, other)
+            ]
+            both = part[[(fold, seed) in runs[0] & runs[1] for fold, seed in part[["fold", "seed"]].to_numpy()]]
+            if not runs[0] & runs[1]:
+                continue
+            table = compare(both[both["model"].isin([model, other])], other)
+            wanted = table.set_index(["group", "metric"]).reindex([("all", "rmse"), ("within_drug", "pearson")])
+            told = ", ".join(difference(row) for _, row in wanted.iterrows())
+            lines.append(f"{by}: {model} less {other}, {len(runs[0] & runs[1])} folds: {told}")
+    return "\n".join(lines)
+
+
 def difference(row: pd.Series) -> str:
     """A paired difference with its interval, bold where that excludes 0."""
     if pd.isna(row["difference"]):
@@ -215,6 +242,7 @@ def main() -> None:
     }
     metrics = scores(task, divided(task, sorted(there), told.folds), place)
     metrics.to_csv(args.out / "metrics.csv", index=False)
+    print(compared(metrics))
     if args.page:
         write(args.page, args.out.name, page(metrics))
 

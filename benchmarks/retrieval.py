@@ -30,11 +30,7 @@ MODELS = {
     "ReadAcross, ArcFace": galenic.ReadAcross(loss="arcface", margin=0.2, smoothing=0.05),
     "ReadAcross, mechanism too": galenic.ReadAcross(mechanism=0.3),
     "published": galenic.ReadAcross(as_published=True),
-    "published, no margin": galenic.ReadAcross(
-        n_latent=32, width=32, loss="cosine", start=0.0, whiten=False, squash=0.0, n_members=1, n_layers=4, growth=277,
-        noise=0.3, input_dropout=0.0, hidden_dropout=0.0, hubs=0.0,
-    ),
-}  # fmt: skip
+}
 COLUMNS = {
     ("all", "map"): "mAP",
     ("all", "recall_at_1pct"): "recall 1 %",

@@ -14,6 +14,11 @@ from galenic.models.base import Model
 from galenic.models.fields import field_types, with_params
 
 SPLIT = {"by": ["cell"], "folds": 5, "seeds": [0]}
+PATHS = (
+    *("data", "response", "expression", "drugs", "cells", "symbols", "fold_file"),
+    *("profiles", "gene_info", "sample_info", "annotations"),
+)
+"""Flags of the data that name files."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,10 @@ def read(path: str | Path) -> Plan:
 def _resolved(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The flags of the data with their paths taken from ``folder``."""
     found = dict(data)
-    for name in ("data", "response", "expression", "drugs", "cells", "symbols", "fold_file"):
-        if name in found:
+    for name in PATHS:
+        if isinstance(found.get(name), list):
+            found[name] = [str(folder / path) for path in found[name]]
+        elif name in found:
             found[name] = str(folder / found[name])
     if isinstance(found.get("modality"), dict):
         found["modality"] = [f"{name}={folder / file}" for name, file in found["modality"].items()]

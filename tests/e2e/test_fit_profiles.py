@@ -63,3 +63,31 @@ def test_bad_input_ends_in_words(files: Path, tmp_path: Path, arguments: list[st
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+PLAN = """
+title = "Two shrinkages"
+[data]
+profiles = "profiles.h5ad"
+annotations = "known.csv"
+strata = ["cell"]
+{more}
+[split]
+by = "perturbagen"
+folds = 3
+[[model]]
+name = "ShrinkageLDA"
+shrinkage = [0.1, 1.0]
+"""
+
+
+def test_a_plan_of_profiles_compares_models(files: Path, tmp_path: Path) -> None:
+    (files / "plan.toml").write_text(PLAN.format(more=""))
+    done = run_galenic("benchmark", files / "plan.toml", "--out", tmp_path / "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    models = set(pd.read_csv(tmp_path / "run" / "metrics.csv")["model"])
+    assert {"RawCosine", "ShrinkageLDA(shrinkage=0.1)", "ShrinkageLDA(shrinkage=1.0)"} <= models
+    (files / "wrong.toml").write_text(PLAN.format(more="drugs = 'x.csv'"))
+    done = run_galenic("benchmark", files / "wrong.toml", "--out", tmp_path / "other", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "also has drugs" in done.stderr

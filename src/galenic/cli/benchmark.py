@@ -32,6 +32,10 @@ def command() -> Any:
         [[model]]
         name = "KernelRidge"
         inputs = ["expression", "tissue"]
+
+
+        Of profiles: [data] has profiles = "x.gctx" and the other flags of 'galenic fit readacross' but those of the
+        model; [split] by = ["perturbagen"].
         """
         run(plan, out, jobs, overwrite, resume)
 
@@ -47,6 +51,10 @@ def run(path: str, out: str, jobs: int, overwrite: bool, resume: bool) -> None:
     from galenic.tasks import floors_of
 
     plan = plans.read(path)
+    if "profiles" in plan.data:
+        from galenic.cli.benchmark_profiles import run as run_profiles
+
+        return run_profiles(plan, path, out, jobs, overwrite, resume)
     data_flags = inputs.from_recipe(plan.data)
     whole = inputs.read_all(data_flags)
     data = inputs.choose(whole, data_flags)

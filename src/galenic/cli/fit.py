@@ -14,7 +14,6 @@ from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
 from galenic.models import MODELS, PROFILE_MODELS, find
 
-
 SYSTEMS = {"ReadAcross": "readacross"}
 """Systems are typed as one word."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from galenic.report.run import Run
+    from galenic.tasks import RetrievalTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,7 @@ def fit(model: Any, out: str, data: ProfileDataFlags, how: JudgeFlags) -> None:
         ) as run,
         summary.kept_warnings(run),
     ):
-        _describe(run, adata, data.label)
+        describe(run, adata, data.label)
         if how.folds:
             _judge(run, model, task, how)
         with run.timed("fit"):
@@ -171,13 +172,19 @@ def _judge(run: Run, model: Any, task: Any, how: JudgeFlags) -> None:
             parts=run.folder / "parts",
             progress=True,
         )
+    summary.write_scores(run, result, names_of(task))
+
+
+def names_of(task: RetrievalTask) -> pd.DataFrame:
+    """What perturbagens are called, by their label: the label itself where nothing is known."""
     obs = task.adata.obs
     names = obs["pert_name"] if "pert_name" in obs else obs[task.label]
     known = names.groupby(obs[task.label], observed=True).first()
-    summary.write_scores(run, result, known.where(known.notna(), known.index.to_series()).to_frame("name"))
+    return known.where(known.notna(), known.index.to_series()).to_frame("name")
 
 
-def _describe(run: Run, adata: AnnData, label: str) -> None:
+def describe(run: Run, adata: AnnData, label: str) -> None:
+    """Put the size of the profiles on record, and on the screen."""
     counted = {"profiles": adata.n_obs, "genes": adata.n_vars, "perturbagens": int(adata.obs[label].nunique())}
     if "cell" in adata.obs:
         counted["cells"] = int(adata.obs["cell"].nunique())
