@@ -115,6 +115,28 @@ def difference(compared: pd.DataFrame | None, model: str, group: str, metric: st
     return f"**{text}**" if row["low"] * row["high"] > 0 else text
 
 
+def positions(task: RetrievalTask) -> None:
+    """How far the place on the plate explains replicates: their wells, and likeness of neighbouring wells."""
+    obs = task.adata.obs
+    wells = obs["well"].str.extract(r"([A-Z])(\d+)")
+    places = np.column_stack([wells[0].map(ord), wells[1].astype(int)])
+    apart = np.abs(places[:, None] - places).max(axis=2)
+    same = obs["pert_id"].to_numpy()[:, None] == obs["pert_id"].to_numpy()
+    other = obs["plate"].to_numpy()[:, None] != obs["plate"].to_numpy()
+    print(f"replicates on the other plate that stand in the same well: {(apart[same & other] == 0).mean():.3f}")
+    table, columns = task.table("perturbagen")
+    for model in (galenic.RawCosine(), galenic.ShrinkageLDA(), galenic.ReadAcross()):
+        found = []
+        for fold in galenic.split(table, by=columns, n_folds=3, seed=0):
+            model.fit(task.adata[fold.train].copy())
+            vectors = model.embed(task.adata[fold.test].copy())
+            asked = np.ix_(fold.test, fold.test)
+            kept = ~same[asked] & other[asked]
+            near, similar = apart[asked][kept] <= 1, model.similarity(vectors, vectors)[kept]
+            found.append(galenic.evaluate.auroc(near, similar))
+        print(f"{model!r}: neighbouring wells of other compounds, AUROC {np.mean(found):.3f}", flush=True)
+
+
 def write(place: Path, content: str) -> None:
     """Put the tables between their marks."""
     begin, end = "<!-- retrieval -->", "<!-- end of retrieval -->"
@@ -158,6 +180,8 @@ def main() -> None:
         metrics.to_csv(args.out / f"{question}.csv", index=False)
         parts.append(f"### {titles[question]}\n\n{runs}\n\n{table(metrics[metrics['group'].isin(ALL)], floors)}\n")
         print(parts[-1], flush=True)
+        if question == "ht115":
+            positions(task)
     if args.page:
         write(args.page, "\n".join(parts))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,9 +19,11 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 
+from galenic.data.store import convert
 from galenic.evaluate import map_significance, retrieval, retrieval_by_query
 from galenic.search import RankedProfiles, SimilarityIndex, gene_sets, wtcs
 
@@ -147,6 +150,48 @@ def exact_search(rng: np.random.Generator) -> None:
         )
 
 
+def landmarks_of_a_release(rng: np.random.Generator, n_profiles: int = 20_000, n_genes: int = 12_328) -> None:
+    """Convert a file with the landmarks in front, and one with them scattered, beside reading every gene."""
+    with tempfile.TemporaryDirectory() as place:
+        spent = {}
+        for order in ("in front", "scattered"):
+            path = Path(place) / f"{order}.gctx"
+            landmark = np.arange(n_genes) < 978
+            landmark = landmark if order == "in front" else rng.permutation(landmark)
+            with h5py.File(path, "w") as file:
+                shape = (n_profiles, n_genes)
+                matrix = file.create_dataset("0/DATA/0/matrix", shape, np.float32, chunks=(262, 1000))
+                for start in range(0, n_profiles, 2_000):
+                    matrix[start : start + 2_000] = rng.random((2_000, n_genes), dtype=np.float32)
+                file["0/META/ROW/id"] = np.arange(n_genes).astype("S")
+                file["0/META/ROW/pr_is_lm"] = landmark.astype("i4")
+                file["0/META/COL/id"] = np.arange(n_profiles).astype("S")
+            folder = Path(place) / f"{order} store"
+            convert(path, folder, resume=False)  # once to fill the cache of the disk
+            spent[order] = seconds(lambda: (shutil.rmtree(folder), convert(path, folder)), 3)  # noqa: B023
+            memory = peak(lambda: (shutil.rmtree(folder), convert(path, folder)))  # noqa: B023
+            print(f"{n_profiles:,} x {n_genes:,} to a landmark store, {order}: {spent[order]:.2f} s, {memory:.0f} MB")
+        with h5py.File(Path(place) / "in front.gctx") as file:
+            whole = seconds(lambda: file["0/DATA/0/matrix"][:], 2)
+    front = spent["in front"]
+    print(f"reading every gene takes {whole:.2f} s: landmarks in front and stored, {whole / front:.1f} times as fast")
+
+
+def many_classes(n: int = 8_192, n_classes: int = 44_693, width: int = 32) -> None:
+    """Loss and gradient of one batch over every perturbagen of the resource, in a process of its own."""
+    code = (
+        "import resource, time, torch; from galenic.nn.angular import AngularLoss\n"
+        f"loss = AngularLoss('arcface', torch.full(({n_classes},), 37), n_latent={width}, margin=0.2)\n"
+        f"e = torch.nn.functional.normalize(torch.randn({n}, {width}), dim=1).requires_grad_()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; began = time.perf_counter()\n"
+        f"loss(e, torch.randint(0, {n_classes}, ({n},))).backward()\n"
+        "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(f'{time.perf_counter() - began:.1f} s, {(after - before) / 1e3:.0f} MB beyond the program')"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    print(f"ArcFace, {n:,} profiles x {n_classes:,} classes, loss and gradient: {shown}")
+
+
 def main() -> None:
     """Print one line for each measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -157,6 +202,8 @@ def main() -> None:
     exact_search(rng)
     many_profiles(rng)
     connectivity_against_loop(rng)
+    landmarks_of_a_release(rng)
+    many_classes()
 
 
 if __name__ == "__main__":
