@@ -60,6 +60,7 @@ def test_every_room_is_on_a_floor() -> None:
         ("galenic.cli.main", ["torch", "pandas", "numpy", "anndata", "sklearn", "scipy", "plotly", "rdkit"]),
         ("galenic.data.read", ["torch", "sklearn", "plotly"]),
         ("galenic.evaluate", ["torch", "anndata", "rdkit"]),
+        ("galenic.search", ["torch", "anndata", "rdkit", "sklearn"]),
         ("galenic.models.baselines.ridge", ["torch", "sklearn", "plotly"]),
     ],
 )
@@ -69,7 +70,10 @@ def test_what_an_import_does_not_bring(module: str, absent: list[str]) -> None:
     assert shown.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["data", "--help"], ["predict", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["fit", "--help"], ["data", "--help"], ["predict", "--help"], ["search", "query", "--help"]],
+)
 def test_help_brings_no_heavy_library(arguments: list[str]) -> None:
     code = (
         f"import sys; sys.argv = ['galenic', *{arguments!r}]\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,7 +42,25 @@ def test_fit_judge_save_and_report(files: Path, tmp_path: Path) -> None:
     assert "compound 3" in page
     model = galenic.load(out)
     adata = profiles(n_perturbagens=24, n_genes=40, n_cells=3, seed=4)
-    assert np.isfinite(model.embed(adata)).all()
+    expected = model.embed(adata)
+    assert np.isfinite(expected).all()
+    for name in ("out.h5ad", "out.parquet", "out.csv"):
+        done = run_galenic("embed", out, files / "profiles.h5ad", "--out", tmp_path / name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    again = anndata.read_h5ad(tmp_path / "out.h5ad")
+    np.testing.assert_array_equal(again.obsm["X_readacross"], expected)
+    np.testing.assert_array_equal(again.X, adata.X)
+    table = pd.read_parquet(tmp_path / "out.parquet").set_index("profile")
+    np.testing.assert_array_equal(table.filter(like="X_").to_numpy(), expected)
+    for arguments, said in (
+        ((out, files / "profiles.h5ad", "--out", "out.csv"), "out.csv is there"),
+        ((out, files / "profiles.h5ad", "--out", "out.txt"), "should end in"),
+        ((files, files / "profiles.h5ad", "--out", "new.csv"), "has no model.json"),
+        ((out, files / "known.csv", "--out", "new.csv"), "known.csv"),
+    ):
+        done = run_galenic("embed", *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert said in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class ProfileFlags:
 def convert(files: list[str], out: str, flags: ProfileFlags) -> None:
     """Read profiles and write them in the format that the end of ``out`` names, a folder if it names none."""
     kind = next((suffix for suffix in SUFFIXES if out.lower().endswith(suffix)), "folder")
-    infos = _sample_infos(files, flags.sample_info)
+    infos = sample_infos(files, flags.sample_info)
     if kind == "folder" and flags.level == "as it is":
         _store(files, out, infos, flags)
     else:
@@ -57,7 +57,7 @@ def _store(files: list[str], out: str, infos: list[str | None], flags: ProfileFl
     from galenic.data.store import convert as to_store
     from galenic.data.store import open_store
 
-    names = _phases(files)
+    names = phases_of(files)
     several = len(files) > 1
     to_store(
         dict(zip(names, files, strict=True)) if several else files[0],
@@ -78,8 +78,8 @@ def read_files(files: list[str], flags: ProfileFlags) -> AnnData:
 
     genes = None if flags.genes == "all" else "landmark"
     phases = {}
-    infos = _sample_infos(files, flags.sample_info)
-    for name, file, info in zip(_phases(files), files, infos, strict=True):
+    infos = sample_infos(files, flags.sample_info)
+    for name, file, info in zip(phases_of(files), files, infos, strict=True):
         typer.echo(f"reading {file}", err=True)
         phases[name] = read.profiles(file, genes=genes, gene_info=flags.gene_info, sample_info=info)
     if len(phases) == 1:
@@ -129,7 +129,7 @@ def _summarise(adata: AnnData, out: str) -> None:
     typer.echo("\n".join([*lines, *(f"- {step}" for step in adata.uns.get("steps", ()))]))
 
 
-def _phases(files: list[str]) -> list[str]:
+def phases_of(files: list[str]) -> list[str]:
     """A name for each file: its accession where it has one, else its name without suffix."""
     import re
 
@@ -144,7 +144,8 @@ def _phases(files: list[str]) -> list[str]:
     return names
 
 
-def _sample_infos(files: list[str], infos: tuple[str, ...]) -> list[str | None]:
+def sample_infos(files: list[str], infos: tuple[str, ...]) -> list[str | None]:
+    """The table of profiles of each file: one for all, or one for each."""
     if len(infos) <= 1:
         return [infos[0] if infos else None] * len(files)
     if len(infos) != len(files):

@@ -45,6 +45,11 @@ def kind_of(flags: QueryFlags) -> str:
     for name, (value, kinds) in alone.items():
         if value and named[0] not in kinds:
             raise ValueError(f"{name} goes with {' or '.join(kinds)}; received {named[0]}. Leave {name} out.")
+    if named[0] == "--up or --down" and flags.combine != "mean":
+        raise ValueError(
+            "connectivity with lists of genes is always combined by its 67th or 33rd percentile; received --combine "
+            f"{flags.combine}. Leave --combine out."
+        )
     return named[0]
 
 
@@ -92,6 +97,7 @@ def wanted(items: tuple[str, ...], reference: Reference) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     for item in items:
         column, equals, text = item.partition("=")
+        column = "pert_type" if column == "type" else column
         if not equals or not column or not text:
             raise ValueError(
                 f"a filter is written column=value, column=one|other or column=1..10; received {item!r}. Write it so."
@@ -168,7 +174,7 @@ def counted(flags: QueryFlags, reference: Reference) -> tuple[AnnData, pd.DataFr
 
 def reference_profiles(files: list[str], model: Any, gene_info: str | None, sample_info: tuple[str, ...]) -> AnnData:
     """Profiles of one file or several with the model's genes; a converted folder stays on disk."""
-    from galenic.cli.profiles import _phases, _sample_infos
+    from galenic.cli.profiles import phases_of, sample_infos
     from galenic.data.profiles import join_phases
     from galenic.data.read.profiles import selection
     from galenic.data.store import is_store, open_store
@@ -177,7 +183,7 @@ def reference_profiles(files: list[str], model: Any, gene_info: str | None, samp
         return open_store(files[0])
     wanted = set(getattr(model, "spec_", {}).get("genes", ()))
     phases = {}
-    for name, file, info in zip(_phases(files), files, _sample_infos(files, sample_info), strict=True):
+    for name, file, info in zip(phases_of(files), files, sample_infos(files, sample_info), strict=True):
         chosen = selection(file, gene_info=gene_info, sample_info=info)
         known = [gene for gene in chosen.var.index if gene in wanted]
         # Of 12,328 genes the 978 that the model reads; all of them where genes are named otherwise.

@@ -363,6 +363,30 @@ def draw_atoms(smiles: str, contributions: Sequence[float], *, width: int = 420,
     return text[text.index("<svg") :]
 
 
+def draw(smiles: str, *, width: int = 260, height: int = 190) -> str:
+    """A drug as SVG, black with a transparent background.
+
+    Raises
+    ------
+    ValueError
+        If the SMILES is missing or does not parse.
+
+    Examples
+    --------
+    >>> draw("CCO").startswith("<svg")
+    True
+    """
+    molecule = _molecules([smiles])[0]
+    drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
+    options: Any = drawer.drawOptions()
+    options.clearBackground = False
+    options.useBWAtomPalette()
+    rdMolDraw2D.PrepareAndDrawMolecule(drawer, molecule)
+    drawer.FinishDrawing()
+    text: str = drawer.GetDrawingText()
+    return text[text.index("<svg") :]
+
+
 def _set_columns(atom: Chem.Atom) -> list[int]:
     columns = [_ELEMENT_COLUMN.get(atom.GetSymbol(), len(ELEMENTS) - 1)]
     counts = (atom.GetDegree(), atom.GetTotalNumHs(), atom.GetNumImplicitHs())

@@ -8,12 +8,15 @@ from typing import Any
 from galenic.report.biology import atoms, biomarkers, patients, ranked_drugs, same_leaders
 from galenic.report.blocks import Cell, Facts, Section, Table, Text
 from galenic.report.calibration import calibration
+from galenic.report.neighbours import neighbours
 from galenic.report.performance import predicted_and_observed, score_figures, score_tables, scores_by_drug
 from galenic.report.run import Run
 from galenic.report.scores import Outcome, Scores, sentence
+from galenic.report.search import asked, enriched, hits
 from galenic.report.training import training
 from galenic.report.words import GLOSSARY, SPLITS, UNITS, count, metric_name, number, split_name
 
+DATA = ("pairs", "cells", "drugs", "profiles", "perturbagens", "genes")
 KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
 
 
@@ -65,7 +68,7 @@ def data(run: Run) -> Section | None:
     """What the run was computed on, and what reading dropped and why."""
     facts = run.record["data"]
     coverage = run.table("coverage")
-    tiles = [(name, count(facts[name])) for name in ("pairs", "cells", "drugs") if name in facts]
+    tiles = [(name, count(facts[name])) for name in DATA if name in facts]
     tiles += [("unit", UNITS.get(facts["unit"], str(facts["unit"])))] if "unit" in facts else []
     modalities = facts.get("modalities") or {}
     tiles += (
@@ -128,7 +131,11 @@ def glossary(run: Run) -> Section | None:
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     headline,
+    asked,
     warnings,
+    hits,
+    enriched,
+    neighbours,
     data,
     score_figures,
     score_tables,

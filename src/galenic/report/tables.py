@@ -24,10 +24,16 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "calibration": (".csv", ("level", "coverage", "n")),
     "atoms": (".csv", ("drug", "name", "smiles", "atom", "element", "contribution")),
     "coverage": (".csv", ("step", "kept", "dropped", "why")),
+    "query": (".csv", ("query", "kind", "flag", "reason")),
+    "hits": (".csv", ("query", "rank", "id", "pert_id", "pert_name", "similarity")),
+    "enrichment": (".csv", ("query", "kind", "label", "n", "n_in_hits", "k", "p_value", "q_value")),
+    "map": (".csv", ("query", "role", "id", "name", "x", "y")),
 }
 # Ids are text even where they look like numbers, and a drug may be called "NA".
 _TEXT = ("cell", "drug", "name", "gene", "feature", "modality", "model", "floor", "split", "group", "metric", "cohort",
-         "tissue", "measure", "between", "step", "why", "examples", "stage", "smiles", "element")  # fmt: skip
+         "tissue", "measure", "between", "step", "why", "examples", "stage", "smiles", "element", "query",
+         "id", "pert_id", "pert_name", "kind", "label", "role", "moa", "target", "flag", "reason", "plate",
+         "unknown")  # fmt: skip
 
 
 def require_table(name: str, table: pd.DataFrame, what: str) -> None:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from galenic.search.checks import first, matrix, require_columns, unit
+from galenic.search.checks import first, matrix, unit
+from galenic.search.filters import Filter, rows_that_fit
 from galenic.search.names import nearest_names
 
-FORMAT = 1
+FORMAT = 2  # 1 had no offsets
 BLOCK = 4_000_000  # similarities at a time: bounds memory at about 50 MB beyond the index and the result
 ROWS = 131_072  # reference vectors at a time, so that a filter over millions of rows copies few of them
 UNIT = 1e-5  # vectors this close to length 1 are taken as they are, so that a saved index loads bit for bit
 SLACK = 1e-5  # single-precision products this close to the last hit are computed again in double precision
 RESULT = ("query", "rank", "id", "similarity")
-
-Filter: TypeAlias = Mapping[str, Any] | np.ndarray
 
 
 class Hits(NamedTuple):
@@ -42,11 +41,15 @@ class SimilarityIndex:
         and can be filtered by.
     metric
         ``"cosine"``, or ``"euclidean"``, whose similarity is minus the distance.
+    offsets
+        Subtracted from every cosine with a row, ``(n,)``, kept as float32: a correction for rows that resemble
+        everything. Cosine only.
 
     Raises
     ------
     ValueError
-        For vectors that are not finite or, under cosine, zero; repeated ids; or columns with the names of results.
+        For vectors that are not finite or, under cosine, zero; repeated ids; columns with the names of results; or
+        offsets that are not one finite number a row.
 
     Notes
     -----
@@ -64,7 +67,9 @@ class SimilarityIndex:
     1      0     2  z         0.0  A375
     """
 
-    def __init__(self, vectors: np.ndarray, table: pd.DataFrame, *, metric: str = "cosine") -> None:
+    def __init__(
+        self, vectors: np.ndarray, table: pd.DataFrame, *, metric: str = "cosine", offsets: np.ndarray | None = None
+    ) -> None:
         if metric not in ("cosine", "euclidean"):
             raise ValueError(f"metric should be 'cosine' or 'euclidean'; received {metric!r}. Choose one of those.")
         vectors = matrix(vectors, "vectors of an index", n_rows=len(table))
@@ -76,6 +81,7 @@ class SimilarityIndex:
         self.vectors = vectors
         self.table = table
         self.metric = metric
+        self.offsets = None if offsets is None else _checked_offsets(offsets, len(table), metric)
         order = np.argsort(table.index.to_numpy(), kind="stable")
         self._place = np.empty(len(table), dtype=np.int64)  # of each row's id among all ids
         self._place[order] = np.arange(len(table))
@@ -137,10 +143,7 @@ class SimilarityIndex:
         >>> index.nearest(np.array([0.0, 0.6, 0.8]), k=2).rows.tolist()
         [[2, 1]]
         """
-        queries = np.atleast_2d(np.asarray(queries))
-        queries = matrix(queries, "queries", self.vectors.shape[1]).astype(np.float64)
-        if self.metric == "cosine":
-            queries = unit(queries, "queries")
+        queries = self._queries(queries)
         if k < 1:
             raise ValueError(f"k should be at least 1; received {k}. 50 is usual.")
         rows = None if where is None else np.flatnonzero(self.mask(where))
@@ -150,6 +153,25 @@ class SimilarityIndex:
             self._top(queries[start : start + size], min(k, n), rows) for start in range(0, max(len(queries), 1), size)
         ]
         return Hits(np.concatenate([hits.rows for hits in found]), np.concatenate([hits.similarity for hits in found]))
+
+    def similarities(self, queries: np.ndarray, *, where: Filter | None = None) -> np.ndarray:
+        """Similarity of each query to every row that a filter leaves, in the order of the table; as exact as a search.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(n_queries, n_rows)``, float64.
+
+        Examples
+        --------
+        >>> index = SimilarityIndex(np.eye(3), pd.DataFrame(index=list("abc")))
+        >>> index.similarities(np.array([0.0, 0.6, 0.8])).tolist()
+        [[0.0, 0.6, 0.8]]
+        """
+        queries = self._queries(queries)
+        rows = np.arange(len(self)) if where is None else np.flatnonzero(self.mask(where))
+        query, row = np.divmod(np.arange(len(queries) * len(rows)), max(len(rows), 1))
+        return self._exact(queries, query, rows[row]).reshape(len(queries), len(rows))
 
     def mask(self, where: Filter) -> np.ndarray:
         """Rows that a filter leaves, boolean ``(n,)``; compute it once for many searches.
@@ -165,19 +187,7 @@ class SimilarityIndex:
         >>> SimilarityIndex(np.eye(3), table).mask({"dose": (1, 10)}).tolist()
         [False, True, True]
         """
-        if not isinstance(where, Mapping):
-            chosen = np.asarray(where)
-            if chosen.dtype != bool or chosen.shape != (len(self),):
-                raise ValueError(
-                    f"a mask should hold True or False for each of {len(self):,} rows; received shape {chosen.shape} "
-                    f"of {chosen.dtype}. Build it with index.mask({{...}})."
-                )
-            return chosen
-        require_columns(self.table, where, "a filter: the table of the index")
-        chosen = np.ones(len(self), dtype=bool)
-        for column, wanted in where.items():
-            chosen &= _fits(self.table[column], wanted)
-        return chosen
+        return rows_that_fit(self.table, where)
 
     def vectors_of(self, ids: Sequence[object]) -> np.ndarray:
         """Vectors of known ids, to search for what is like them, ``(n_ids, n_dims)``.
@@ -197,12 +207,16 @@ class SimilarityIndex:
         return self.vectors[rows]
 
     def save(self, folder: str | Path) -> None:
-        """Write ``vectors.npy``, ``table.parquet`` and ``index.json`` into a folder; nothing in it is executable."""
+        """Write ``vectors.npy``, ``table.parquet``, ``index.json`` and, if there are any, ``offsets.npy``; no code."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
         self.table.to_parquet(folder / "table.parquet")
+        (folder / "offsets.npy").unlink(missing_ok=True)
+        if self.offsets is not None:
+            np.save(folder / "offsets.npy", self.offsets, allow_pickle=False)
         about = {"format": FORMAT, "metric": self.metric, "n": len(self), "n_dims": self.vectors.shape[1]}
+        about["offsets"] = self.offsets is not None
         (folder / "index.json").write_text(json.dumps(about, indent=2) + "\n")
 
     @classmethod
@@ -240,7 +254,12 @@ class SimilarityIndex:
                 f"index.json tells of {about['n']:,} vectors of {about['n_dims']} numbers; {folder} holds shape "
                 f"{vectors.shape} and a table of {len(table):,} rows. Save the index again."
             )
-        return cls(vectors, table, metric=about["metric"])
+        offsets = np.load(folder / "offsets.npy", allow_pickle=False) if about.get("offsets") else None
+        return cls(vectors, table, metric=about["metric"], offsets=offsets)
+
+    def _queries(self, queries: np.ndarray) -> np.ndarray:
+        queries = matrix(np.atleast_2d(np.asarray(queries)), "queries", self.vectors.shape[1]).astype(np.float64)
+        return unit(queries, "queries") if self.metric == "cosine" else queries
 
     def _top(self, queries: np.ndarray, k: int, rows: np.ndarray | None) -> Hits:
         if not k or not len(queries):
@@ -248,8 +267,8 @@ class SimilarityIndex:
         best = np.full((len(queries), k), -np.inf, dtype=np.float32)
         slack = SLACK * self._scale(queries)[:, None]
         kept: list[tuple[np.ndarray, np.ndarray]] = []
-        for at, block in self._blocks(rows):
-            rough = self._rough(queries.astype(np.float32), block)
+        for at, part in self._blocks(rows):
+            rough = self._rough(queries.astype(np.float32), part)
             top = np.partition(rough, -k, axis=1)[:, -k:] if rough.shape[1] > k else rough
             best = np.partition(np.concatenate([best, top], axis=1), top.shape[1], axis=1)[:, -k:]
             least = (best.min(axis=1, keepdims=True) - slack).astype(np.float32)
@@ -261,41 +280,60 @@ class SimilarityIndex:
 
     def _ordered(self, queries: np.ndarray, query: np.ndarray, found: np.ndarray, k: int) -> Hits:
         """The first ``k`` candidates of each query in double precision, ties by id."""
-        similarity = np.empty(len(found))
-        size = max(1, BLOCK // self.vectors.shape[1] // 4)
-        for start in range(0, len(found), size):
-            part = slice(start, start + size)
-            similarity[part] = self._similarity(queries[query[part]], self.vectors[found[part]].astype(np.float64))
+        similarity = self._exact(queries, query, found)
         order = np.lexsort((self._place[found], -similarity, query))
         starts = np.searchsorted(query[order], np.arange(len(queries)))
         chosen = order[starts[:, None] + np.arange(k)]
         return Hits(found[chosen], similarity[chosen])
 
-    def _blocks(self, rows: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
+    def _exact(self, queries: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Similarity of pairs, a query and a row by number each, in double precision, ``(n_pairs,)``."""
+        similarity = np.empty(len(rows))
+        size = max(1, BLOCK // self.vectors.shape[1] // 4)
+        for start in range(0, len(rows), size):
+            part = slice(start, start + size)
+            similarity[part] = self._similarity(queries[query[part]], self.vectors[rows[part]].astype(np.float64))
+        return similarity if self.offsets is None else similarity - self.offsets[rows]
+
+    def _blocks(self, rows: np.ndarray | None) -> Iterator[tuple[int, slice | np.ndarray]]:
+        """Where each block starts among the rows that are searched, and its places in the index."""
         n = len(self) if rows is None else len(rows)
         for start in range(0, n, ROWS):
             part = slice(start, start + ROWS)
-            yield start, self.vectors[part] if rows is None else self.vectors[rows[part]]
+            yield start, part if rows is None else rows[part]
 
-    def _rough(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    def _rough(self, queries: np.ndarray, part: slice | np.ndarray) -> np.ndarray:
         """Single-precision similarity that orders rows as the exact one does, but for rounding."""
+        vectors = self.vectors[part]
         products = queries @ vectors.T
         if self.metric == "cosine":
-            return products
+            return products if self.offsets is None else products - self.offsets[part]
         return 2 * products - np.einsum("ij,ij->i", vectors, vectors)
 
     def _scale(self, queries: np.ndarray) -> np.ndarray:
         """Size of the numbers that rounding is relative to, a query."""
         if self.metric == "cosine":
-            return np.ones(len(queries))
-        largest = np.einsum("ij,ij->i", self.vectors, self.vectors).max(initial=0)
-        return np.einsum("ij,ij->i", queries, queries) + float(largest)
+            largest = 0.0 if self.offsets is None else float(np.abs(self.offsets).max(initial=0))
+            return np.full(len(queries), 1 + largest)
+        longest = float(np.einsum("ij,ij->i", self.vectors, self.vectors).max(initial=0))
+        return np.einsum("ij,ij->i", queries, queries) + longest
 
     def _similarity(self, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """Exact similarity of pairs of rows; each pair is summed by itself, so that its neighbours do not matter."""
         if self.metric == "cosine":
             return np.einsum("ij,ij->i", queries, vectors) / np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         return -np.sqrt(np.einsum("ij,ij->i", queries - vectors, queries - vectors))
+
+
+def _checked_offsets(offsets: np.ndarray, n: int, metric: str) -> np.ndarray:
+    offsets = np.asarray(offsets, dtype=np.float32)
+    if metric != "cosine" or offsets.shape != (n,) or not np.isfinite(offsets).all():
+        raise ValueError(
+            f"offsets should be one finite number for each of {n:,} rows of a cosine index; received shape "
+            f"{offsets.shape} for metric {metric!r}, {int((~np.isfinite(offsets)).sum()):,} not finite. Leave them "
+            "out, or compute one a row."
+        )
+    return offsets
 
 
 def _require_ids(table: pd.DataFrame) -> None:
@@ -308,24 +346,3 @@ def _require_ids(table: pd.DataFrame) -> None:
     taken = [name for name in RESULT if name in table.columns]
     if taken:
         raise ValueError(f"the columns {first(taken)} are those of results; the table has them too. Rename them.")
-
-
-def _fits(column: pd.Series, wanted: object) -> np.ndarray:
-    """Rows of a column with a value, one of a list, or in a range."""
-    if isinstance(wanted, tuple):
-        if len(wanted) != 2 or not pd.api.types.is_numeric_dtype(column):
-            raise ValueError(
-                f"a range is two numbers for a column of numbers; received {wanted!r} for {column.name!r} of type "
-                f"{column.dtype}. Give a list for several values."
-            )
-        return column.between(*wanted).to_numpy(dtype=bool)
-    values = wanted if isinstance(wanted, list | np.ndarray | pd.Series | pd.Index | set) else [wanted]
-    known = set(column.dropna().unique())
-    absent = [value for value in values if value not in known]
-    if absent:
-        near = nearest_names(str(absent[0]), map(str, known)) or sorted(map(str, known))
-        raise ValueError(
-            f"the filter on {column.name!r} should name values of the table; {len(absent):,} of {len(list(values)):,} "
-            f"are in no row (first: {first(absent)}). Near {absent[0]!r}: {first(near)}."
-        )
-    return column.isin(list(values)).to_numpy(dtype=bool)

@@ -12,7 +12,7 @@ from galenic.search import SimilarityIndex, nearest_names
 from galenic.search import index as module
 
 
-@pytest.fixture(params=["cosine", "euclidean"])
+@pytest.fixture(params=["cosine", "cosine with offsets", "euclidean"])
 def index(request, rng):
     vectors = rng.normal(size=(500, 8)).astype(np.float32)
     vectors[100:140] = vectors[60:100]  # exact ties
@@ -20,7 +20,16 @@ def index(request, rng):
         {"cell": rng.choice(["A375", "PC3", "MCF7"], 500), "time": rng.choice([6, 24], 500), "dose": rng.random(500)},
         index=[f"id{i:03d}" for i in rng.permutation(500)],
     )
-    return SimilarityIndex(vectors, table, metric=request.param)
+    offsets = rng.normal(0, 0.3, size=500).astype(np.float32) if "offsets" in request.param else None
+    if offsets is not None:
+        offsets[100:140] = offsets[60:100]
+    return SimilarityIndex(vectors, table, metric=request.param.split()[0], offsets=offsets)
+
+
+def part_of(index, rows):
+    """An index of some of the rows."""
+    offsets = None if index.offsets is None else index.offsets[rows]
+    return SimilarityIndex(index.vectors[rows], index.table.iloc[rows], metric=index.metric, offsets=offsets)
 
 
 def naive(index, query, k, rows=None):
@@ -28,6 +37,7 @@ def naive(index, query, k, rows=None):
     vectors = index.vectors.astype(np.float64)
     if index.metric == "cosine":
         values = vectors @ query / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
+        values = values - (0 if index.offsets is None else index.offsets)
     else:
         values = -np.linalg.norm(vectors - query, axis=1)
     rows = range(len(index)) if rows is None else rows
@@ -73,7 +83,7 @@ def test_a_filter_is_a_search_in_the_subset(index, rng, where):
     queries = rng.normal(size=(4, 8))
     mask = index.mask(where)
     rows = np.flatnonzero(mask)
-    subset = SimilarityIndex(index.vectors[rows], index.table.iloc[rows], metric=index.metric)
+    subset = part_of(index, rows)
     left, right = index.search(queries, 20, where=where), subset.search(queries, 20)
     pd.testing.assert_frame_equal(left, right)
     pd.testing.assert_frame_equal(index.search(queries, 20, where=mask), left)
@@ -89,7 +99,7 @@ def test_a_filter_that_leaves_nothing_gives_no_hits(index):
 
 def test_order_of_rows_changes_nothing(index, rng):
     order = rng.permutation(500)
-    moved = SimilarityIndex(index.vectors[order], index.table.iloc[order], metric=index.metric)
+    moved = part_of(index, order)
     queries = rng.normal(size=(3, 8))
     pd.testing.assert_frame_equal(moved.search(queries, 40), index.search(queries, 40))
 
@@ -101,19 +111,48 @@ def test_a_saved_index_answers_the_same(index, rng, tmp_path, memory_map):
     np.testing.assert_array_equal(loaded.vectors, index.vectors)
     queries = rng.normal(size=(3, 8))
     pd.testing.assert_frame_equal(loaded.search(queries), index.search(queries))
-    assert sorted(path.name for path in (tmp_path / "index").iterdir()) == [
-        "index.json",
-        "table.parquet",
-        "vectors.npy",
-    ]
+    files = {"index.json", "table.parquet", "vectors.npy"} | ({"offsets.npy"} if index.offsets is not None else set())
+    assert {path.name for path in (tmp_path / "index").iterdir()} == files
+
+
+def test_an_index_of_the_first_format_is_read(index, rng, tmp_path):
+    plain = SimilarityIndex(index.vectors, index.table, metric=index.metric)
+    index.save(tmp_path)
+    plain.save(tmp_path)  # offsets of what lay there before do not stay
+    about = json.loads((tmp_path / "index.json").read_text())
+    del about["offsets"]
+    (tmp_path / "index.json").write_text(json.dumps({**about, "format": 1}))
+    queries = rng.normal(size=(3, 8))
+    pd.testing.assert_frame_equal(SimilarityIndex.load(tmp_path).search(queries), plain.search(queries))
+
+
+def test_all_similarities_are_those_of_a_search(index, rng):
+    queries = rng.normal(size=(3, 8))
+    where = {"cell": "A375"}
+    rows = np.flatnonzero(index.mask(where))
+    hits, values = index.nearest(queries, 500, where=where), index.similarities(queries, where=where)
+    assert values.shape == (3, len(rows))
+    for at in range(3):
+        np.testing.assert_array_equal(hits.similarity[at], values[at, np.searchsorted(rows, hits.rows[at])])
+    assert index.similarities(queries).shape == (3, 500)
+    assert index.similarities(queries, where=np.zeros(500, dtype=bool)).shape == (3, 0)
+
+
+def test_offsets_turn_down_what_resembles_everything(rng):
+    vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+    index = SimilarityIndex(vectors, pd.DataFrame(index=["hub", "own", "other"]), offsets=np.array([0.5, 0.0, 0.0]))
+    found = index.search(np.array([1.0, 0.0]), 2)
+    assert found["id"].tolist() == ["own", "hub"]
+    assert found["similarity"].iloc[1] == 0.5
 
 
 def test_vectors_of_ids_find_themselves(index):
     hits = index.search(index.vectors_of(["id007", "id300"]), k=2, names=["seven", "three hundred"])
     assert hits["query"].tolist() == ["seven"] * 2 + ["three hundred"] * 2
     for name, own in hits.groupby("query"):
-        assert {"seven": "id007", "three hundred": "id300"}[name] in own["id"].tolist()  # or its exact copy first
-        assert own["similarity"].iloc[0] == pytest.approx(0 if index.metric == "euclidean" else 1)
+        if index.offsets is None:  # it, or its exact copy, comes first
+            assert {"seven": "id007", "three hundred": "id300"}[name] in own["id"].tolist()
+            assert own["similarity"].iloc[0] == pytest.approx(0 if index.metric == "euclidean" else 1)
     with pytest.raises(KeyError, match=r"1 of 2 ids .* Near 'ID0077': 'id077'"):
         index.vectors_of(["id007", "ID0077"])
 
@@ -137,6 +176,9 @@ def test_refusals(index, tmp_path):
         SimilarityIndex(np.eye(2), table.assign(rank=1))
     with pytest.raises(ValueError, match="1 of 2 rows of the vectors of an index are all zero"):
         SimilarityIndex(np.diag([1.0, 0.0]), table)
+    for offsets, metric in ((np.zeros(3), "cosine"), (np.array([0.0, np.nan]), "cosine"), (np.zeros(2), "euclidean")):
+        with pytest.raises(ValueError, match="one finite number for each of 2 rows of a cosine index"):
+            SimilarityIndex(np.eye(2), table, metric=metric, offsets=offsets)
     with pytest.raises(ValueError, match=r"any rows and 8 columns; received shape \(1, 3\)"):
         index.search(np.ones(3))
     with pytest.raises(ValueError, match="at least 1; received 0"):
@@ -159,7 +201,7 @@ def test_refusals(index, tmp_path):
     with pytest.raises(ValueError, match="tells of 3 vectors"):
         SimilarityIndex.load(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({**about, "format": 99}))
-    with pytest.raises(ValueError, match="up to format 1"):
+    with pytest.raises(ValueError, match="up to format 2"):
         SimilarityIndex.load(tmp_path)
 
 

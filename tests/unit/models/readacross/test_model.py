@@ -51,9 +51,7 @@ def test_offsets_are_half_the_mean_similarity_to_the_nearest_training_profiles()
     expected = [0.5 * np.mean(sorted((cohort @ vector).tolist())[-50:]) for vector in vectors]
     np.testing.assert_allclose(fitted.offsets(vectors), expected, atol=1e-6)
     plain = vectors @ vectors.T
-    np.testing.assert_allclose(
-        fitted.similarity(vectors, vectors), plain - np.add.outer(expected, expected), atol=1e-5
-    )
+    np.testing.assert_allclose(fitted.similarity(vectors, vectors), plain - np.add.outer(expected, expected), atol=1e-5)
 
 
 def test_without_hubs_similarity_is_the_cosine() -> None:
@@ -86,18 +84,13 @@ def test_the_context_reaches_the_networks() -> None:
     moved = adata.copy()
     moved.obs["cell"] = np.roll(adata.obs["cell"].to_numpy(), 1)
     assert not np.allclose(fitted.embed(moved), fitted.embed(adata))
+    blind, other = adata.copy(), adata.copy()
+    blind.obs = blind.obs.drop(columns="cell")
+    other.obs["cell"] = "K562"
     with pytest.warns(UserWarning, match="no such column"):
-        fitted.embed(adata[:, :].copy()[:, :] if "cell" not in adata.obs else _without(adata, "cell"))
+        fitted.embed(blind)
     with pytest.warns(UserWarning, match="were not seen in the fit"):
-        other = adata.copy()
-        other.obs["cell"] = "K562"
         fitted.embed(other)
-
-
-def _without(adata: object, column: str) -> object:
-    blind = adata.copy()
-    blind.obs = blind.obs.drop(columns=column)
-    return blind
 
 
 def test_context_of_numbers_is_standardised_and_missing_is_0() -> None:

@@ -1,0 +1,237 @@
+"""``galenic search``: build a reference of perturbagens, and query it for those that act alike or the opposite way."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from galenic.cli.flags import add, collect
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+N_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildFlags:
+    """What a reference is made of.
+
+    Parameters
+    ----------
+    annotations
+        Table of perturbagens by pert_id or pert_name, with moa, target or smiles.
+    gene_info
+        Table of genes that was published with the profiles (pr_gene_id, pr_gene_symbol, pr_is_lm, ...).
+    sample_info
+        Table of profiles that was published with them (inst_id, pert_id, ...); for several files one table for all, or
+        one for each in their order, separated by commas.
+    aggregate
+        How the profiles of a perturbagen become one vector: their mean, or weighted by how they agree (modz).
+    gene_sets
+        Rank the profiles too, so that lists of raised and lowered genes can be searched for.
+    controls
+        Keep controls (types that start with ctl_).
+    device
+        Where networks compute: cpu, cuda, auto.
+    overwrite
+        Replace an earlier reference.
+    """
+
+    annotations: str | None = None
+    gene_info: str | None = None
+    sample_info: tuple[str, ...] = ()
+    aggregate: Literal["mean", "modz"] = "mean"
+    gene_sets: bool = False
+    controls: bool = False
+    device: str = "cpu"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryFlags:
+    """What is searched for, and where.
+
+    Parameters
+    ----------
+    name
+        A perturbagen of the reference, by id or name.
+    profile
+        File of profiles (GCT, GCTX, h5ad, a folder of 'galenic data convert') or table of z-scores (CSV, TSV, ...).
+    row
+        With --profile or --counts: the one profile or sample that is the query.
+    up
+        Raised genes: a file with one a line, or a list separated by commas; Entrez ids or symbols.
+    down
+        Lowered genes, likewise.
+    counts
+        RNA-seq or TempO-Seq: table of counts, samples and genes either way round, or h5ad.
+    controls
+        With --counts: the control samples, as a file with one a line, a list separated by commas, or a column of an
+        h5ad that is true for them. The other samples are replicates of one query, unless --row names one.
+    gene_info
+        With --counts: table of genes (gene_id, gene_symbol, ensembl_id), for counts named otherwise than the reference.
+    reverse
+        Search for what acts in the opposite way.
+    level
+        Find perturbagens, or single profiles.
+    combine
+        Similarity to a perturbagen: to the mean of its profiles, or the highest (max) or 67th percentile (q67) of those
+        to its profiles.
+    k
+        Number of hits.
+    where
+        Only these profiles, as cell=A375|PC3,dose=1..10,time=24,type=trt_cp.
+    overwrite
+        Replace an earlier run in the same folder.
+    """
+
+    name: str | None = None
+    profile: str | None = None
+    row: str | None = None
+    up: str | None = None
+    down: str | None = None
+    counts: str | None = None
+    controls: str | None = None
+    gene_info: str | None = None
+    reverse: bool = False
+    level: Literal["perturbagen", "profile"] = "perturbagen"
+    combine: Literal["mean", "max", "q67"] = "mean"
+    k: int = 50
+    where: tuple[str, ...] = ()
+    overwrite: bool = False
+
+
+def command() -> Any:
+    """The verb, for the command line."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+    @app.callback()
+    def search() -> None:
+        """Find perturbagens that act alike, or the opposite way."""
+
+    def build_one(
+        model: str = typer.Argument(..., metavar="MODEL", help="Run folder of 'galenic fit', or a model folder."),
+        profiles: list[str] = typer.Argument(
+            ..., metavar="PROFILES...", help="Profiles to be found: GCT, GCTX, h5ad or a folder; several are joined."
+        ),
+        out: str = typer.Option(..., "--out", help="Folder to write the reference to."),
+        **flags: Any,
+    ) -> None:
+        """Embed profiles and write what queries go through. Convert large files first: 'galenic data convert'."""
+        build(model, profiles, out, collect(BuildFlags, flags))
+
+    def query_one(
+        reference: str = typer.Argument(..., metavar="REFERENCE", help="Folder of 'galenic search build'."),
+        out: str = typer.Option(..., "--out", help="Run folder to write."),
+        **flags: Any,
+    ) -> None:
+        """Search with one of --name, --profile, --up/--down or --counts; hits, enriched mechanisms and a page."""
+        query(reference, out, collect(QueryFlags, flags))
+
+    app.command("build")(add(build_one, BuildFlags))
+    app.command("query")(add(query_one, QueryFlags))
+    return typer.main.get_command(app)
+
+
+def build(model_folder: str, files: list[str], out: str, flags: BuildFlags) -> None:
+    """Write a reference, and say what is in it."""
+    from galenic.cli import queries
+    from galenic.data import read
+    from galenic.models.base import load
+    from galenic.models.reference import build as write
+    from galenic.models.reference import open_reference
+
+    model = load(model_folder)
+    adata = queries.reference_profiles(files, model, flags.gene_info, flags.sample_info)
+    with queries.progress("profiles") as watch:
+        folder = write(
+            model,
+            adata,
+            out,
+            annotations=read.table(flags.annotations) if flags.annotations else None,
+            how=flags.aggregate,
+            gene_sets=flags.gene_sets,
+            controls=flags.controls,
+            overwrite=flags.overwrite,
+            device=flags.device,
+            progress=watch,
+        )
+    reference = open_reference(folder)
+    typer.echo(f"{len(reference):,} perturbagens, {len(reference.profiles):,} profiles, {type(model).__name__}: {out}")
+    for row in reference.coverage.itertuples():
+        typer.echo(f"- {row.step}: {row.kept:,} kept, {row.dropped:,} not ({row.why})")
+
+
+def query(folder: str, out: str, flags: QueryFlags) -> None:
+    """Search, write the tables and the page, and print the first hits."""
+    from pathlib import Path
+
+    from galenic.cli import queries, summary
+    from galenic.models.reference import open_reference
+    from galenic.report import run as run_folder
+
+    kind = queries.kind_of(flags)
+    reference = open_reference(folder)
+    how = {
+        name: value for name, value in asdict(flags).items() if value not in (None, (), False) and name != "overwrite"
+    }
+    about = {"model": reference.about["model"], "profiles merged by": reference.about["how"]}
+    if kind == "--up or --down":
+        about["reference queries of tau"] = reference.about["n_queries"]
+    with (
+        run_folder.start(
+            out,
+            verb="search",
+            command=summary.typed(),
+            fields={**how, "reference": folder, **about},
+            title=f"{'What opposes' if flags.reverse else 'What acts like'} {queries.title(flags)}",
+            inputs=[Path(folder) / "reference.json", *queries.files(flags)],
+            overwrite=flags.overwrite,
+        ) as run,
+        summary.kept_warnings(run),
+    ):
+        with run.timed("search"):
+            answer, coverage = queries.ask(reference, flags, kind)
+        run.record["data"] = {"perturbagens": len(reference), "profiles": len(reference.profiles)}
+        run.write("query", answer.queries)
+        run.write("hits", answer.hits)
+        run.write("enrichment", answer.enrichment)
+        run.write("map", answer.map)
+        if coverage is not None:
+            run.write("coverage", coverage)
+    show(answer.hits, answer.queries)
+    summary.finish(run)
+
+
+def shorten(text: str, length: int) -> str:
+    """What fits a column of the screen."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def show(hits: pd.DataFrame, asked: pd.DataFrame) -> None:
+    """Print the first hits of every query, and what speaks against trusting it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    for row in asked.to_dict("records"):
+        own = hits[hits["query"] == row["query"]].head(N_SHOWN)
+        table = Table(title=f"{row['query']}, {row['searched']:,} searched", title_justify="left", box=None)
+        # Corrected for hubs, similarity is near 0 even for twins: the cosine is what people know.
+        corrected = "cosine" in own and bool(((own["similarity"] - own["cosine"]).abs() > 1e-6).any())
+        more = (*(["cosine"] if corrected else []), *(["cell"] if "cell" in own else []))
+        told = (*more, "moa", *([] if more else ["target"]), "tanimoto")
+        columns = [name for name in told if name in own and own[name].notna().any()]
+        table.add_column("", justify="right")
+        for name in ("perturbagen", "similarity", *columns):
+            numeric = name in ("similarity", "cosine", "tanimoto")
+            table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+        for hit in own.to_dict("records"):
+            shown = [f"{hit[name]:.2f}" if name in ("cosine", "tanimoto") else str(hit[name]) for name in columns]
+            shown = ["–" if text in ("nan", "None") else shorten(text, 22) for text in shown]
+            table.add_row(str(hit["rank"]), shorten(str(hit["pert_name"]), 18), f"{hit['similarity']:.3f}", *shown)
+        Console().print(table)
+        if row.get("flag"):
+            typer.echo(f"{row['query']}: {row['flag']} ({row['reason']})")
