@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from galenic.data.store import convert
+from galenic.data.convert import convert
 from galenic.evaluate import map_significance, retrieval, retrieval_by_query
 from galenic.search import RankedProfiles, SimilarityIndex, gene_sets, wtcs
 

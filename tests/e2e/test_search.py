@@ -18,10 +18,10 @@ from commands import galenic
 
 from galenic.cli.main import _explain
 from galenic.cli.search import command
+from galenic.data.convert import convert
 from galenic.data.gctx.gct import write_gct
 from galenic.data.gctx.gctx import write_gctx
 from galenic.data.simulate import profiles
-from galenic.data.store import convert
 from galenic.models.profiles.similarities import Euclidean, RawCosine
 
 

@@ -54,7 +54,7 @@ def convert(files: list[str], out: str, flags: ProfileFlags) -> None:
 
 
 def _store(files: list[str], out: str, infos: list[str | None], flags: ProfileFlags) -> None:
-    from galenic.data.store import convert as to_store
+    from galenic.data.convert import convert as to_store
     from galenic.data.store import open_store
 
     names = phases_of(files)
@@ -99,9 +99,9 @@ def _computed(adata: AnnData, level: str) -> AnnData:
 
 
 def _write(adata: AnnData, out: str, kind: str, flags: ProfileFlags) -> None:
+    from galenic.data.convert import convert as to_store
     from galenic.data.gctx.gct import write_gct
     from galenic.data.gctx.gctx import write_gctx
-    from galenic.data.store import convert as to_store
 
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     if kind == "folder":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from galenic.cli.search import QueryFlags
+    from galenic.cli.query_flags import QueryFlags
     from galenic.models.reference import Answer, Reference
 
 MOST = 100

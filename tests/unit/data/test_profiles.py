@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from galenic.data.convert import convert
 from galenic.data.gctx.gct import write_gct
 from galenic.data.gctx.gctx import write_gctx
 from galenic.data.gctx.metadata import canonical_genes, canonical_profiles
 from galenic.data.profiles import is_control, join_phases, treatments
 from galenic.data.read import profiles
-from galenic.data.store import convert
 
 
 def example(n=6, n_genes=8, seed=0):

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from galenic.data import store
+from galenic.data import convert as converting
+from galenic.data.convert import convert
 from galenic.data.diagnose import diagnose
 from galenic.data.gctx.gct import write_gct
 from galenic.data.gctx.gctx import write_gctx
 from galenic.data.profiles import join_phases
 from galenic.data.read import profiles
-from galenic.data.store import convert, open_store
+from galenic.data.store import open_store
 
 
 def example(n=50, n_genes=20, seed=0, prefix="p"):
@@ -85,14 +86,14 @@ def test_an_interrupted_conversion_goes_on_and_ends_with_the_same_bytes(source, 
             convert(source, tmp_path / "store", block=100, progress=interrupt_after(stop))
         assert not (tmp_path / "store").exists()
     written = []
-    place = store.place
-    monkeypatch.setattr(store, "place", lambda *rest: (written.append(rest), place(*rest)))
+    place = converting.place
+    monkeypatch.setattr(converting, "place", lambda *rest: (written.append(rest), place(*rest)))
     convert(source, tmp_path / "store", block=100)
     assert files_of(tmp_path / "store") == files_of(tmp_path / "whole")
     # 50 profiles x 10 landmarks in blocks of 100 values at most; what was done is not done again.
     assert len(written) < 500 // 20
     fresh = []
-    monkeypatch.setattr(store, "place", lambda *rest: (fresh.append(rest), place(*rest)))
+    monkeypatch.setattr(converting, "place", lambda *rest: (fresh.append(rest), place(*rest)))
     convert(source, tmp_path / "fresh", block=100)
     assert len(written) == len(fresh) - sum(stops)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
@@ -138,9 +139,9 @@ def test_memory_is_that_of_a_block(tmp_path, monkeypatch):
     """No array of more than a block is made on the way."""
     path = write_gctx(example(n=3000, n_genes=50), tmp_path / "a.gctx")
     largest = []
-    place = store.place
+    place = converting.place
     monkeypatch.setattr(
-        store, "place", lambda target, block, values: (largest.append(values.size), place(target, block, values))
+        converting, "place", lambda target, block, values: (largest.append(values.size), place(target, block, values))
     )
     convert(path, tmp_path / "store", genes=None, block=5000)
     assert max(largest) <= 5000

@@ -19,6 +19,7 @@ from galenic.data.gctx.sniff import format_of, not_profiles, open_hdf5
 from galenic.data.gctx.source import Block, Source, sorted_places, windows
 from galenic.data.read.matrices import open_h5ad
 from galenic.data.read.tables import table
+from galenic.data.store import open_store
 
 SideTable: TypeAlias = str | Path | pd.DataFrame | None
 
@@ -61,7 +62,7 @@ def profiles(
     """Profiles of the L1000 assay, or of any other in its formats.
 
     What a file is, is told by its content: GCT 1.2 or 1.3 (compressed by gzip or not), GCTX, h5ad, or a folder that
-    :func:`galenic.data.store.convert` wrote. Only the wanted genes and profiles are held in memory.
+    :func:`galenic.data.convert.convert` wrote. Only the wanted genes and profiles are held in memory.
 
     Parameters
     ----------
@@ -134,7 +135,6 @@ def open_source(path: str | Path) -> Source:
     path = Path(path)
     if path.is_dir():
         # That module writes such folders out of whatever is read here, so it imports this one.
-        from galenic.data.store import open_store
 
         adata = open_store(path)
         return AnnDataSource(path.name, lambda: nullcontext(adata))
