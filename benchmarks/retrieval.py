@@ -31,6 +31,21 @@ MODELS = {
     "ReadAcross, mechanism too": galenic.ReadAcross(mechanism=0.3),
     "published": galenic.ReadAcross(as_published=True),
 }
+PARTS = ["ReadAcross", "ReadAcross, networks alone", "ReadAcross, start alone", "ReadAcross, plain cosine",
+         "ReadAcross, start alone, plain cosine"]  # fmt: skip
+ASKED = {
+    "multicell": PARTS,
+    "locked": list(MODELS),
+    "ht115": ["ReadAcross", "ReadAcross, start alone", "ReadAcross, plain cosine"],
+    "ljp005": ["ReadAcross", "ReadAcross, start alone", "ReadAcross, plain cosine"],
+}
+"""Models of each question besides the floors."""
+TITLES = {
+    "multicell": "Other cell lines: 1,356 compounds x 24 lines, level 5",
+    "locked": "Other cell lines, on three tenths of the compounds that no choice was made on",
+    "ht115": "The other plate: HT115, level 4, 354 compounds",
+    "ljp005": "Other doses: one plate of A375, level 4, 55 compounds",
+}
 COLUMNS = {
     ("all", "map"): "mAP",
     ("all", "recall_at_1pct"): "recall 1 %",
@@ -72,18 +87,32 @@ def is_locked(names: pd.Series) -> np.ndarray:
     return np.array([int(hashlib.md5(str(name).encode()).hexdigest(), 16) % 10 < 3 for name in names])
 
 
-def locked_folds(task: RetrievalTask, n_seeds: int, models: dict[str, galenic.models.base.Model]) -> pd.DataFrame:
-    """Scores on the locked perturbagens of models that learned from the others, networks with several seeds."""
+def locked_folds(
+    task: RetrievalTask, n_seeds: int, models: dict[str, galenic.models.base.Model]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores on the locked perturbagens of models that learned from the others, and the AP of each perturbagen."""
     held = is_locked(task.adata.obs[task.label])
-    train, test, rows = np.flatnonzero(~held), np.flatnonzero(held), []
+    train, test, rows, by_drug = np.flatnonzero(~held), np.flatnonzero(held), [], []
     for label, model in models.items():
         for seed in range(n_seeds if hasattr(model, "seed") else 1):
             seeded = galenic.with_params(model, {"seed": seed}) if hasattr(model, "seed") else model
             answer = task.answer(seeded, train, train[:0], test)
             rows.append(task.scores(test, answer, None).assign(model=label, seed=seed, fold=0, split="locked"))
-            drugs = task.scores_by_drug(test, answer)
-            print(f"locked: {label}, seed {seed}: mAP of perturbagens {drugs['value'].mean():.3f}", flush=True)
-    return pd.concat(rows, ignore_index=True)
+            by_drug.append(task.scores_by_drug(test, answer).assign(model=label, seed=seed))
+            print(f"locked: {label}, seed {seed}: mAP {by_drug[-1]['value'].mean():.3f} over compounds", flush=True)
+    return pd.concat(rows, ignore_index=True), pd.concat(by_drug, ignore_index=True)
+
+
+def over_compounds(by_drug: pd.DataFrame, floor: str = "ShrinkageLDA") -> str:
+    """Mean AP of compounds less that of a floor, seeds averaged, with a bootstrap interval over compounds."""
+    means = by_drug.pivot_table(index="drug", columns="model", values="value")
+    lines = []
+    for model in means:
+        if model != floor:
+            gain = (means[model] - means[floor]).to_numpy()
+            low, high = galenic.evaluate.bootstrap_interval(np.mean, gain)
+            lines.append(f"- {model} less {floor}: {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}], {len(gain)} compounds")
+    return "\n".join(lines)
 
 
 def table(metrics: pd.DataFrame, floors: tuple[str, ...]) -> str:
@@ -144,6 +173,25 @@ def write(place: Path, content: str) -> None:
     place.write_text(f"{before}{begin}\n\n{content}\n{end}{rest.split(end)[1]}")
 
 
+def measured(question: str, task: RetrievalTask, args: argparse.Namespace) -> pd.DataFrame:
+    """Scores of one question; those that an earlier call kept are taken as they are."""
+    kept = args.out / f"{question}.csv"
+    if not kept.is_file():
+        models = {name: MODELS[name] for name in ASKED[question]}
+        if question == "locked":
+            metrics, by_drug = locked_folds(task, args.seeds, {**task.floors(), **models})
+            args.out.mkdir(parents=True, exist_ok=True)
+            by_drug.to_csv(args.out / "locked_by_drug.csv", index=False)
+        else:
+            metrics = galenic.benchmark(
+                models, task, by="perturbagen", n_folds=3, seeds=range(args.seeds), n_jobs=args.jobs,
+                parts=args.out / question, progress=True,
+            ).metrics  # fmt: skip
+        args.out.mkdir(parents=True, exist_ok=True)
+        metrics.to_csv(kept, index=False)
+    return pd.read_csv(kept)
+
+
 def main() -> None:
     """Run every question, print and keep the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -151,34 +199,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", default=";".join(MODELS), help="models besides the floors, separated by semicolons")
-    parser.add_argument("--questions", default="multicell,locked,ht115,ljp005")
+    parser.add_argument("--questions", default=",".join(ASKED))
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
-    models = {name: MODELS[name] for name in args.only.split(";") if name}
-    titles = {
-        "multicell": "Other cell lines: 1,356 compounds x 24 lines, level 5",
-        "locked": "Other cell lines, on three tenths of the compounds that no choice was made on",
-        "ht115": "The other plate: HT115, level 4, 354 compounds",
-        "ljp005": "Other doses: one plate of A375, level 4, 55 compounds",
-    }
     found, parts = datasets(args.data / "l1000"), []
     for question in args.questions.split(","):
         task = found["multicell" if question == "locked" else question][1]
-        floors = tuple(task.floors())
+        metrics = measured(question, task, args)
+        runs = (
+            f"{args.seeds} seeds of the networks, one division"
+            if question == "locked"
+            else f"3 folds x {args.seeds} seeds"
+        )
+        shown = table(metrics[metrics["group"].isin(ALL)], tuple(task.floors()))
+        parts.append(f"### {TITLES[question]}\n\nMeans over {runs}.\n\n{shown}\n")
         if question == "locked":
-            metrics = locked_folds(task, args.seeds, {**task.floors(), **models})
-            runs = f"Means over {args.seeds} seeds of the networks; one division."
-        else:
-            result = galenic.benchmark(
-                models, task, by="perturbagen", n_folds=3, seeds=range(args.seeds), n_jobs=args.jobs,
-                parts=args.out / question, progress=True,
-            )  # fmt: skip
-            metrics = result.metrics
-            runs = f"Means over 3 folds x {args.seeds} seeds."
-        args.out.mkdir(parents=True, exist_ok=True)
-        metrics.to_csv(args.out / f"{question}.csv", index=False)
-        parts.append(f"### {titles[question]}\n\n{runs}\n\n{table(metrics[metrics['group'].isin(ALL)], floors)}\n")
+            told = over_compounds(pd.read_csv(args.out / "locked_by_drug.csv"))
+            parts.append(f"Mean over compounds of average precision, with a bootstrap over compounds:\n\n{told}\n")
         print(parts[-1], flush=True)
         if question == "ht115":
             positions(task)
