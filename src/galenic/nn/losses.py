@@ -1,4 +1,4 @@
-"""Losses beyond those of torch: what a student learns from its teacher."""
+"""Losses beyond those of torch: what a student learns from its teacher, and what keeps two codes apart."""
 
 from __future__ import annotations
 
@@ -106,3 +106,56 @@ def _require_same_pairs(*numbers: int) -> None:
             f"student and teacher should be compared on the same pairs; received {', '.join(map(str, numbers))} of "
             "them. Give one row and one prediction for each pair, from both."
         )
+
+
+def orthogonality(state: Tensor, effect: Tensor, *, cosine: bool = False) -> Tensor:
+    """Mean squared inner product of paired rows; 0 where each state is orthogonal to its effect.
+
+    Parameters
+    ----------
+    state, effect
+        Codes of the same profiles, ``(n, width)``.
+    cosine
+        Of rows of length 1, so that shrinking the codes does not lower it.
+
+    Notes
+    -----
+    Equal to the mean squared diagonal of ``state @ effect.T`` (XTransferCDR), without that ``(n, n)`` product. Codes
+    that passed a ReLU are not negative: orthogonal then means that no unit is active in both.
+
+    Examples
+    --------
+    >>> import torch
+    >>> orthogonality(torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 0.0]])).item()
+    36.0
+    """
+    if cosine:
+        state, effect = functional.normalize(state, dim=1), functional.normalize(effect, dim=1)
+    return (state * effect).sum(dim=1).square().mean()
+
+
+def discrepancy(left: Tensor, right: Tensor, *, kind: Literal["kl", "symmetric", "mse"] = "kl") -> Tensor:
+    """How far the codes of what two profiles share are apart, mean over pairs.
+
+    Parameters
+    ----------
+    left, right
+        Codes of pairs, ``(n, width)``.
+    kind
+        ``"kl"``: KL(softmax(right) || softmax(left)) over the units of a code (published; a constant added to a code
+        costs nothing, and left and right are not treated alike); ``"symmetric"``: the mean of both directions;
+        ``"mse"``: mean squared difference.
+
+    Examples
+    --------
+    >>> import torch
+    >>> discrepancy(torch.zeros(2, 3), torch.ones(2, 3)).item()
+    0.0
+    """
+    if kind == "mse":
+        return functional.mse_loss(left, right)
+    logs = [codes.log_softmax(dim=1) for codes in (left, right)]
+    forth = functional.kl_div(logs[0], logs[1], log_target=True, reduction="batchmean")
+    if kind == "kl":
+        return forth
+    return (forth + functional.kl_div(logs[1], logs[0], log_target=True, reduction="batchmean")) / 2

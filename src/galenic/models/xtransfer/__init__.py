@@ -1,0 +1,1 @@
+"""XTransferCDR: effects of perturbations carried from contexts where they were measured to others."""
