@@ -46,6 +46,9 @@ bench: $(VENV)/.installed
 	$(BIN)/galenic benchmark benchmarks/gdsc1_inputs.toml --out runs/inputs --jobs 2 --overwrite
 	$(BIN)/python benchmarks/kdrug.py benchmarks/gdsc1.toml --out runs/kdrug --jobs 2 --page docs/benchmarks.md
 	$(BIN)/python benchmarks/kdrug_speed.py --data $(DATA)
+	$(BIN)/python benchmarks/retrieval.py --data $(DATA) --out runs/retrieval --jobs 2 --page docs/benchmarks.md
+	$(BIN)/python benchmarks/retrieval_variants.py --data $(DATA)
+	$(BIN)/python benchmarks/search_speed.py
 	$(BIN)/python benchmarks/cross_study.py --data $(DATA) --out runs/cross_study
 	$(BIN)/python benchmarks/speed.py --data $(DATA)
 

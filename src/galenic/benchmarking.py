@@ -130,6 +130,8 @@ def benchmark(
     """
     task: Task = ResponseTask(data) if isinstance(data, ResponseData) else data
     named = _named(models)
+    for label, model in named.items():
+        task.require(label, model)
     floors = task.floors()
     everyone = {**floors, **named}
     questions = [by] if isinstance(by, str) else list(by)

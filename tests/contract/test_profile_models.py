@@ -171,6 +171,24 @@ def test_a_missing_label_or_nothing_to_learn_is_refused(case: ProfileCase) -> No
 
 
 @every_model
+def test_levels_and_empty_profiles_are_refused_or_said(case: ProfileCase) -> None:
+    adata = few_profiles()
+    levels, empty, some, infinite = (adata.copy() for _ in range(4))
+    levels.X = np.abs(levels.X) + 2
+    empty.X = np.zeros_like(empty.X)
+    some.X[:2] = np.nan
+    infinite.X[3, 4] = np.inf
+    with pytest.raises(ValueError, match=r"should be z-scores.*--level 4"):
+        case.make().fit(levels)
+    with pytest.raises(ValueError, match="all 60 are empty"):
+        case.make().fit(empty)
+    with pytest.raises(ValueError, match="1 are infinite"):
+        case.make().fit(infinite)
+    with pytest.warns(UserWarning, match="2 of 60 profiles are empty"):
+        case.make().fit(some)
+
+
+@every_model
 def test_fields_are_written_once(case: ProfileCase, tmp_path: Path) -> None:
     """Signature, saved file and command line agree."""
     import typer

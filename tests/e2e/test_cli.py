@@ -420,3 +420,10 @@ def test_only_models_with_a_teacher_know_who_answers(fitted: Path, files: Path) 
     shown = galenic("predict", fitted, "new.csv", "--using", "teacher", "--out", "never.csv", cwd=files)
     assert shown.returncode == 2
     assert "--using is for a model with a teacher; this is Ridge" in shown.stderr
+
+
+def test_a_place_without_permission_is_told_in_three_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    from galenic.cli.main import _explain
+
+    assert _explain(PermissionError(13, "Permission denied", "ro/q")) == 2
+    assert "may be read and written is expected; ro/q may not be (Permission denied). Choose" in capsys.readouterr().err

@@ -47,6 +47,10 @@ def test_fit_judge_save_and_report(files: Path, tmp_path: Path) -> None:
     for name in ("out.h5ad", "out.parquet", "out.csv"):
         done = run_galenic("embed", out, files / "profiles.h5ad", "--out", tmp_path / name, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+    for verb, rest in (("predict", (files / "profiles.h5ad", "--out", tmp_path / "p")), ("explain", ())):
+        done = run_galenic(verb, out, *rest, cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"'galenic {verb}' is for models of responses" in done.stderr
     again = anndata.read_h5ad(tmp_path / "out.h5ad")
     np.testing.assert_array_equal(again.obsm["X_readacross"], expected)
     np.testing.assert_array_equal(again.X, adata.X)

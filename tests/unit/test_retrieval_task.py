@@ -70,3 +70,16 @@ def test_structures_that_are_alike_are_left_out() -> None:
 def test_a_missing_column_is_refused() -> None:
     with pytest.raises(ValueError, match="retrieval: the table of profiles needs"):
         RetrievalTask(ADATA, label="drug")
+
+
+def test_matches_that_can_nowhere_differ_are_refused() -> None:
+    with pytest.raises(ValueError, match="should differ in 'dose' somewhere; none do"):
+        RetrievalTask(ADATA, different=("dose",))
+
+
+def test_models_of_another_question_are_refused_before_anything_is_fitted() -> None:
+    with pytest.raises(ValueError, match=r"about similarity of profiles.*ridge is a KernelRidge"):
+        galenic.benchmark({"ridge": galenic.KernelRidge()}, RetrievalTask(ADATA), by="perturbagen", n_folds=3)
+    data, _ = galenic.simulate.screen(n_cells=20, n_drugs=5, n_genes=20)
+    with pytest.raises(ValueError, match=r"about responses of cells.*mine is a RawCosine"):
+        galenic.benchmark({"mine": galenic.RawCosine()}, data, n_folds=3)

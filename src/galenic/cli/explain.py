@@ -61,7 +61,6 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
 
     from galenic.cli import inputs, summary
     from galenic.explain.biomarkers import biomarkers
-    from galenic.models.base import load
     from galenic.models.importance import resampled_importance
     from galenic.report import run as run_folder
 
@@ -70,7 +69,7 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
             f"stability needs --refits of 2 or more, and --shuffles 0 or more; received {how.refits} and "
             f"{how.shuffles}. Correct the flags."
         )
-    model = load(folder)
+    model = inputs.response_model(folder, "explain")
     run = run_folder.read(folder)
     if not data_flags.recipe():
         data_flags = inputs.from_recipe(run.record["fields"].get("data", {}))

@@ -154,6 +154,12 @@ def read(flags: ProfileDataFlags) -> tuple[AnnData, pd.DataFrame | None]:
         adata = annotate(adata, readers.table(flags.annotations))
     if flags.controls == "drop" and {"pert_type", "pert_id"} <= set(adata.obs):
         return treatments(adata, consensus=True)
+    if flags.controls == "drop":
+        typer.echo(
+            "Warning: controls cannot be told apart, as the profiles have no pert_type; all are learned from. Give "
+            "--sample-info, or say --controls keep.",
+            err=True,
+        )
     return adata, None
 
 

@@ -80,6 +80,20 @@ class DataFlags:
         return {key: value for key, value in plain.items() if value not in (None, [], False, "refuse")}
 
 
+def response_model(folder: str, verb: str) -> Any:
+    """The saved model of a run that predicts responses; models of profiles are refused."""
+    from galenic.models import RESPONSE_MODELS
+    from galenic.models.base import load
+
+    model = load(folder)
+    if type(model).__name__ not in RESPONSE_MODELS:
+        raise ValueError(
+            f"'galenic {verb}' is for models of responses; {folder} holds a {type(model).__name__}. Profiles are "
+            "embedded by 'galenic embed' and searched by 'galenic search'."
+        )
+    return model
+
+
 def from_recipe(recipe: dict[str, Any]) -> DataFlags:
     """The flags that :meth:`DataFlags.recipe` came from."""
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}

@@ -90,6 +90,14 @@ def _explain(error: Exception) -> int:
     while trace and trace.tb_next:
         trace = trace.tb_next
     ours = trace is not None and Path(__file__).parents[1] in Path(trace.tb_frame.f_code.co_filename).parents
+    if isinstance(error, PermissionError):
+        place = error.filename or "that place"
+        print(
+            f"Error: a place that may be read and written is expected; {place} may not be ({error.strerror}). "
+            "Choose another folder, or change its permissions.",
+            file=sys.stderr,
+        )
+        return 2
     if isinstance(error, OSError) or (ours and isinstance(error, (ValueError, TypeError))):
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -64,11 +64,10 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
 
     from galenic.cli import inputs, summary
     from galenic.data import read
-    from galenic.models.base import load
     from galenic.models.ranking import rank
     from galenic.report import run as run_folder
 
-    model = load(folder)
+    model = inputs.response_model(folder, "predict")
     reads = model.spec_.get("inputs")
     odd = [name for name in inputs.modalities(how.modality) if isinstance(reads, dict) and name not in reads]
     if odd:

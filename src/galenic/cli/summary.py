@@ -127,6 +127,7 @@ def show_scores(run: Run, metrics: pd.DataFrame, floors: tuple[str, ...]) -> Non
     from galenic.report.words import split_name
 
     means = metrics.groupby(["split", "model", "group", "metric"], sort=False)["value"].mean()
+    asked = metrics[(metrics["metric"] == "map") & (metrics["group"] == "all")].groupby("split")["n"].mean()
     for split, part in means.groupby(level="split", sort=False):
         table = Table(title=split_name(str(split)), title_justify="left", box=None)
         there = set(part.index.droplevel(["split", "model"]))
@@ -138,6 +139,8 @@ def show_scores(run: Run, metrics: pd.DataFrame, floors: tuple[str, ...]) -> Non
             shown = ["–" if value != value else f"{value:.3f}" for value in values]
             table.add_row(f"{model} (floor)" if model in floors else str(model), *shown)
         Console().print(table)
+        if split in asked:
+            typer.echo(f"{asked[split]:,.0f} profiles a fold have others that they should find")
     for _, answer in answers(run):
         typer.echo(answer)
 

@@ -15,6 +15,8 @@ from galenic.data.genes import clean_names
 
 LEAST = 0.8
 """Share of the genes of a model that profiles need to have."""
+LEAST_NEGATIVE = 0.05
+"""Share of values below 0 that z-scores have at least."""
 BLOCK = 2**22
 """Values that are read at once."""
 
@@ -82,6 +84,23 @@ class Aligned:
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             yield part, self[part]
+
+
+def require_scores(values: np.ndarray, what: str) -> None:
+    """Raise ``ValueError`` unless values look like z-scores: 5 % of those that are not 0, at least, lie below 0.
+
+    Examples
+    --------
+    >>> require_scores(np.array([[0.5, -1.0]]), "profiles")
+    """
+    known = values[np.isfinite(values) & (values != 0)]
+    share = float((known < 0).mean()) if known.size else 0.0
+    if known.size and share < LEAST_NEGATIVE:
+        raise ValueError(
+            f"{what} should be z-scores, of which about half lie below 0; {share:.1%} do, and values run from "
+            f"{known.min():.3g} to {known.max():.3g}. Levels become scores by 'galenic data convert --level 4' or "
+            "galenic.data.prepare.robust_z."
+        )
 
 
 def _places(adata: AnnData, genes: list[str], symbols: Sequence[str] | None, what: str) -> np.ndarray:

@@ -86,6 +86,7 @@ class Model:
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             save_file(arrays, draft / "weights.safetensors")
+            (draft / "weights.safetensors").chmod(0o644)  # it is written for its owner alone; others read models too
             header["weights_sha256"] = _sha256(draft / "weights.safetensors")
             (draft / "model.json").write_text(json.dumps(header, indent=1, allow_nan=False), encoding="utf-8")
             draft.chmod(0o755)

@@ -12,9 +12,9 @@ from galenic.data.response import ResponseData
 from galenic.evaluate.response import overview
 from galenic.evaluate.response import response as score_groups
 from galenic.evaluate.splits import Fold, leaks
-from galenic.models import find
+from galenic.models import RESPONSE_MODELS, find
 from galenic.models.base import Model
-from galenic.tasks.task import Answer
+from galenic.tasks.task import Answer, require_kind
 
 FLOORS = ("DrugMean", "CellMean", "MeanEffects", "TissueDrugMean", "NearestDrugs")
 
@@ -79,6 +79,10 @@ class ResponseTask:
             for row in found.itertuples()
             if row.shared
         ]
+
+    def require(self, label: str, model: Model) -> None:
+        """Refuse a model that does not predict responses."""
+        require_kind(label, model, RESPONSE_MODELS, "responses of cells to drugs")
 
     def floors(self) -> dict[str, Model]:
         """Every floor, less the tissue means where no tissue is known."""

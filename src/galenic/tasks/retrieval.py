@@ -14,10 +14,10 @@ from galenic.data.checks import require_columns
 from galenic.data.drugs import fingerprints, tanimoto
 from galenic.data.gctx.metadata import as_text
 from galenic.evaluate.retrieval import external, retrieval, retrieval_by_query
-from galenic.models import find
+from galenic.models import PROFILE_MODELS, find
 from galenic.models.base import Model
 from galenic.search.perturbagens import aggregate
-from galenic.tasks.task import Answer
+from galenic.tasks.task import Answer, require_kind
 
 FLOORS = ("RawCosine", "Spearman", "Euclidean", "WhitenedPCA", "ShrinkageLDA", "Connectivity")
 ALIKE = 0.4
@@ -61,7 +61,16 @@ class RetrievalTask:
     reference: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
-        require_columns(self.adata.obs, [self.label, *self.different, *self.strata], "retrieval: the table of profiles")
+        columns = [self.label, *self.different, *self.strata]
+        require_columns(self.adata.obs, columns, "retrieval: the table of profiles")
+        labels = as_text(self.adata.obs[self.label])
+        for column in self.different:
+            both = pd.DataFrame({"label": labels, "other": as_text(self.adata.obs[column])})
+            if both[labels != ""].groupby("label")["other"].nunique().max() < 2:
+                raise ValueError(
+                    f"profiles of one {self.label!r} should differ in {column!r} somewhere; none do, so there is "
+                    "nothing to find. Leave that column out."
+                )
 
     def table(self, by: str) -> tuple[pd.DataFrame, Any]:
         """The table of profiles with the column to split by."""
@@ -117,6 +126,10 @@ class RetrievalTask:
         """Perturbagens on both sides of the user's own folds."""
         both = np.intersect1d(*(as_text(self.adata.obs[self.label])[rows] for rows in (train, test)))
         return [f"the given folds share {len(both):,} perturbagens between train and test"] if len(both) else []
+
+    def require(self, label: str, model: Model) -> None:
+        """Refuse a model that does not embed profiles."""
+        require_kind(label, model, PROFILE_MODELS, "similarity of profiles")
 
     def floors(self) -> dict[str, Model]:
         """Similarities that train no network."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
 
+from galenic.models import MODELS
 from galenic.models.base import Model
 
 Answer = dict[str, np.ndarray]
@@ -40,5 +42,15 @@ class Task(Protocol):
     def leaking(self, train: np.ndarray, test: np.ndarray) -> list[str]:
         """What the user's own folds share between train and test: warnings."""
 
+    def require(self, label: str, model: Model) -> None:
+        """Refuse a model that answers another question."""
+
     def floors(self) -> dict[str, Model]:
         """The floors that can run on these data."""
+
+
+def require_kind(label: str, model: Model, known: Mapping[str, object], what: str) -> None:
+    """Raise ``ValueError`` if galenic ships the model for another question; models of your own may pass."""
+    name = type(model).__name__
+    if name in MODELS and name not in known:
+        raise ValueError(f"this question is about {what}, for {', '.join(known)}; {label} is a {name}. Leave it out.")

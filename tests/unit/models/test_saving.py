@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ def saved(tmp_path: Path) -> Path:
 def edit(folder: Path, **changes: object) -> None:
     header = json.loads((folder / "model.json").read_text()) | changes
     (folder / "model.json").write_text(json.dumps(header))
+
+
+def test_other_users_may_read_a_saved_model(tmp_path: Path) -> None:
+    folder = galenic.DrugMean().fit(screen(n_cells=10, n_drugs=3, n_genes=20)[0]).save(tmp_path / "m")
+    assert all(path.stat().st_mode & stat.S_IROTH for path in folder.iterdir())
 
 
 def test_a_saved_model_holds_no_code_and_no_pickle(saved: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -9,10 +10,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.aligned import Aligned
+from galenic.data.aligned import Aligned, require_scores
 from galenic.data.checks import first, require_columns, require_unique
 from galenic.data.gctx.metadata import as_text
 from galenic.models.base import Model
+
+CHECKED = 2000
+"""Profiles that are looked at before they are taken for z-scores."""
 
 
 @dataclass(kw_only=True, repr=False)
@@ -51,12 +55,18 @@ class ProfileModel(Model):
         Raises
         ------
         ValueError
-            If the label is missing, genes stand twice, or values are infinite.
+            If the label is missing, genes stand twice, values are infinite, or they are not z-scores.
+
+        Warns
+        -----
+        UserWarning
+            If profiles are empty (no value, or all 0).
         """
         require_unique(adata.var_names, "gene ids of the profiles")
         if self.needs_labels:
             require_columns(adata.obs, [label], f"{type(self).__name__}: the table of profiles")
         symbols = adata.var["symbol"].astype(str).tolist() if "symbol" in adata.var else None
+        require_learnable(adata, type(self).__name__)
         spec: dict[str, Any] = {"genes": list(map(str, adata.var_names)), "symbols": symbols, "label": label}
         rows = self._rows(adata, spec)
         self._restore(*self._learn(adata, rows, spec, valid=valid, n_jobs=n_jobs, device=device, progress=progress))
@@ -115,6 +125,23 @@ class ProfileModel(Model):
 
     def _embed_rows(self, part: np.ndarray, obs: pd.DataFrame, device: str) -> np.ndarray:
         raise NotImplementedError
+
+
+def require_learnable(adata: AnnData, who: str) -> None:
+    """Refuse profiles that are no z-scores or all empty; warn of some that are empty."""
+    rows, empty, checked = Aligned(adata, list(map(str, adata.var_names))), 0, 0
+    for numbers, part in rows.blocks():
+        if not np.isfinite(part).all():
+            n = int((~np.isfinite(part)).sum())
+            raise ValueError(f"{who} needs finite or missing values; {n:,} are infinite. Check how they were made.")
+        empty += int((part == 0).all(axis=1).sum())
+        if checked < CHECKED:
+            require_scores(part, f"profiles for {who}")
+        checked += len(numbers)
+    if empty == len(rows):
+        raise ValueError(f"{who} needs profiles with values; all {empty:,} are empty or 0. Check the file.")
+    if empty:
+        warnings.warn(f"{empty:,} of {len(rows):,} profiles are empty (no value, or all 0).", stacklevel=3)
 
 
 def classes(adata: AnnData, label: str, *, least: int = 2) -> tuple[np.ndarray, list[str]]:
