@@ -46,6 +46,13 @@ TITLES = {
     "ht115": "The other plate: HT115, level 4, 354 compounds",
     "ljp005": "Other doses: one plate of A375, level 4, 55 compounds",
 }
+COMPARED = (
+    ("ReadAcross", "ReadAcross, start alone"),
+    ("ReadAcross", "ReadAcross, networks alone"),
+    ("ReadAcross", "ReadAcross, plain cosine"),
+    ("ReadAcross, start alone", "ReadAcross, start alone, plain cosine"),
+)
+"""What single parts bring: mAP with less without."""
 COLUMNS = {
     ("all", "map"): "mAP",
     ("all", "recall_at_1pct"): "recall 1 %",
@@ -132,6 +139,16 @@ def table(metrics: pd.DataFrame, floors: tuple[str, ...]) -> str:
     return markdown(rows, [*head, "mAP less that of the best floor", "mechanism AUROC less raw cosine"][: len(rows[0])])
 
 
+def parts_of(metrics: pd.DataFrame) -> str:
+    """Paired differences of mAP between forms of the model."""
+    lines = []
+    for model, other in COMPARED:
+        if {model, other} <= set(metrics["model"]):
+            told = difference(compare(metrics[metrics["model"].isin([model, other])], other), model, "all", "map")
+            lines.append(f"- {model} less {other}: {told}")
+    return "\n".join(lines)
+
+
 def difference(compared: pd.DataFrame | None, model: str, group: str, metric: str) -> str:
     """A paired difference with its interval, bold where that excludes 0."""
     if compared is None:
@@ -212,10 +229,12 @@ def main() -> None:
             else f"3 folds x {args.seeds} seeds"
         )
         shown = table(metrics[metrics["group"].isin(ALL)], tuple(task.floors()))
-        parts.append(f"### {TITLES[question]}\n\nMeans over {runs}.\n\n{shown}\n")
         if question == "locked":
             told = over_compounds(pd.read_csv(args.out / "locked_by_drug.csv"))
-            parts.append(f"Mean over compounds of average precision, with a bootstrap over compounds:\n\n{told}\n")
+            told = f"Mean over compounds of average precision, with a bootstrap over compounds:\n\n{told}"
+        else:
+            told = f"mAP of forms of the model, paired:\n\n{parts_of(metrics)}"
+        parts.append(f"### {TITLES[question]}\n\nMeans over {runs}.\n\n{shown}\n\n{told}\n")
         print(parts[-1], flush=True)
         if question == "ht115":
             positions(task)
