@@ -119,14 +119,17 @@ def main() -> None:
     """Print mean validation mAP of each encoder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--only", default=";".join(ENCODERS), help="encoders, separated by semicolons")
+    parser.add_argument("--epochs", default="60,150")
+    parser.add_argument("--divisions", type=int, default=4)
     args = parser.parse_args()
     adata = profiles(args.data / "l1000", "level5_multicell_24h_10uM")
     adata = adata[~is_locked(adata.obs["pert_id"])].copy()
     adata.obs["pert_id"] = adata.obs["pert_id"].astype(str)
-    for name in ENCODERS:
-        for epochs in (60, 150):
+    for name in args.only.split(";"):
+        for epochs in map(int, args.epochs.split(",")):
             found = []
-            for seed in range(4):
+            for seed in range(args.divisions):
                 fold = holdout(adata.obs.reset_index(), "pert_id", 1 / 3, seed=seed)
                 found.append(score(name, adata[fold.train].copy(), adata[fold.test].copy(), seed, epochs))
             told = " ".join(f"{value:.3f}" for value in found)
