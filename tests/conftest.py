@@ -7,7 +7,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 
 REAL_DATA = Path(os.environ.get("GALENIC_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -24,6 +26,31 @@ def shared() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"real data are not at {REAL_DATA}; set GALENIC_REAL_DATA to their folder")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def kang(shared: Path) -> tuple[np.ndarray, pd.DataFrame]:
+    """Interferon-beta in five blood cell types: log2 expression ``(1556, 1267)`` and the cells' labels."""
+    import anndata
+
+    data = anndata.read_h5ad(shared / "perturb" / "kang_ifnb_pbmc.h5ad")
+    return np.asarray(sparse.csr_matrix(data.X).toarray(), dtype=np.float64), data.obs.astype({"cell_type": str})
+
+
+@pytest.fixture(scope="session")
+def l1000_obs(shared: Path) -> pd.DataFrame:
+    """Labels of the wells of three L1000 plate groups, of which two ran the same compounds on two cell lines."""
+    import anndata
+
+    return anndata.read_h5ad(shared / "perturb" / "l1000_level3_3plates.h5ad", backed="r").obs
+
+
+@pytest.fixture(scope="session")
+def perturb_folder(shared: Path) -> Path:
+    """The folder of measured perturbation data."""
+    if not (shared / "perturb").is_dir():
+        pytest.skip(f"perturbation data are not in {shared}; set GALENIC_REAL_DATA to the folder that holds 'perturb'")
+    return shared / "perturb"
 
 
 Reports = Generator[None, pytest.TestReport, pytest.TestReport]

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
-from galenic.models import MODELS, PROFILE_MODELS, find
+from galenic.models import MODELS, PROFILE_MODELS, RESPONSE_MODELS, find
 
 SYSTEMS = {"ReadAcross": "readacross"}
 """Systems are typed as one word."""
@@ -23,7 +23,7 @@ def kebab(name: str) -> str:
     return SYSTEMS.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
-NAMES = {kebab(name): name for name in MODELS}
+NAMES = {kebab(name): name for name in RESPONSE_MODELS | PROFILE_MODELS}
 
 
 @dataclass(frozen=True, kw_only=True)

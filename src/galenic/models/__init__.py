@@ -1,7 +1,8 @@
 """The models: construct, fit, predict or embed, save, load.
 
 ``MODELS`` names every model that galenic ships and where it lives; nothing is imported until asked for. Those of
-``RESPONSE_MODELS`` predict responses of cells to drugs; those of ``PROFILE_MODELS`` say how similar profiles are.
+``RESPONSE_MODELS`` predict responses of cells to drugs; those of ``PROFILE_MODELS`` say how similar profiles are;
+those of ``PERTURBATION_MODELS`` predict expression under perturbations.
 """
 
 from __future__ import annotations
@@ -39,7 +40,18 @@ PROFILE_MODELS: dict[str, tuple[str, str]] = {
     "Connectivity": ("galenic.models.profiles.similarities", "weighted connectivity score of gene sets"),
     "ShrinkageLDA": ("galenic.models.profiles.discriminant", "cosine of linear discriminants of perturbagens"),
 }
-MODELS = RESPONSE_MODELS | PROFILE_MODELS
+PERTURBATION_MODELS: dict[str, tuple[str, str]] = {
+    "NoEffect": ("galenic.models.perturbation.floors", "mean of the controls"),
+    "CopySource": ("galenic.models.perturbation.floors", "treated expression of other contexts"),
+    "GlobalMeanEffect": ("galenic.models.perturbation.floors", "control + mean effect of everything"),
+    "ContextMeanEffect": ("galenic.models.perturbation.floors", "control + mean effect in the context"),
+    "MeanShift": ("galenic.models.perturbation.floors", "control + mean effect of the perturbation elsewhere"),
+    "ScaledShift": ("galenic.models.perturbation.linear", "context's mean effect + scaled shift of the perturbation"),
+    "NearestContextShift": ("galenic.models.perturbation.floors", "control + effect in the most similar context"),
+    "AdditivePairs": ("galenic.models.perturbation.floors", "control + sum of the effects of a combination's parts"),
+    "LowRankEffect": ("galenic.models.perturbation.low_rank", "context's mean effect + ridge on low-rank factors"),
+}
+MODELS = RESPONSE_MODELS | PROFILE_MODELS | PERTURBATION_MODELS
 
 
 def find(name: str) -> type[Model]:
