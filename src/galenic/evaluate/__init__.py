@@ -1,9 +1,13 @@
 """Splits, metrics, floors, ceilings and claims: tables in, tidy tables out; knows nothing of models."""
 
 from galenic.evaluate.ceilings import agreement, ceiling, summary
+from galenic.evaluate.cells import distances_by_condition, energy_distance, mmd
 from galenic.evaluate.chance import map_significance
+from galenic.evaluate.differential import de_overlap, differential, precision_at_k
+from galenic.evaluate.halves import split_half
 from galenic.evaluate.metrics import (
     METRICS,
+    PERTURBATION_METRICS,
     RETRIEVAL_METRICS,
     Metric,
     Score,
@@ -18,10 +22,14 @@ from galenic.evaluate.metrics import (
     spearman,
 )
 from galenic.evaluate.patients import responders, stratified_rank_test
+from galenic.evaluate.perturbation import perturbation, perturbation_by_condition
+from galenic.evaluate.perturbation_splits import given_profiles, perturbation_split, singles_seen
 from galenic.evaluate.ranking import expected_average_precision
 from galenic.evaluate.response import denormalised, normalised, overview, response
 from galenic.evaluate.retrieval import external, retrieval, retrieval_by_query
 from galenic.evaluate.shift import domain_shift
+from galenic.evaluate.skill import skill
+from galenic.evaluate.split_files import leakage, read_split, write_split
 from galenic.evaluate.splits import Fold, holdout, leaks, require_disjoint, split, split_from
 from galenic.evaluate.statistics import (
     benjamini_hochberg,
@@ -34,6 +42,7 @@ from galenic.evaluate.statistics import (
 
 __all__ = [
     "METRICS",
+    "PERTURBATION_METRICS",
     "RETRIEVAL_METRICS",
     "Fold",
     "Metric",
@@ -46,31 +55,47 @@ __all__ = [
     "bootstrap_interval",
     "ceiling",
     "compare",
+    "de_overlap",
     "denormalised",
+    "differential",
+    "distances_by_condition",
     "domain_shift",
+    "energy_distance",
     "expected_average_precision",
     "external",
+    "given_profiles",
     "greater_is_better",
     "grouped",
     "holdout",
     "holm",
+    "leakage",
     "leaks",
     "mae",
     "map_significance",
+    "mmd",
     "normalised",
     "overview",
     "paired",
     "pearson",
+    "perturbation",
+    "perturbation_by_condition",
+    "perturbation_split",
+    "precision_at_k",
     "r2",
+    "read_split",
     "require_disjoint",
     "responders",
     "response",
     "retrieval",
     "retrieval_by_query",
     "rmse",
+    "singles_seen",
+    "skill",
     "spearman",
     "split",
     "split_from",
+    "split_half",
     "stratified_rank_test",
     "summary",
+    "write_split",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,9 +21,12 @@ class Metric(NamedTuple):
 
 
 class Score(NamedTuple):
-    """A score that has no function of (truth, prediction): whether more is better, and the value of a perfect model."""
+    """A score that has no function of (truth, prediction): whether more is better, and the value of a perfect model.
 
-    greater_is_better: bool
+    ``None``: neither more nor less is better, only ``best`` is.
+    """
+
+    greater_is_better: bool | None
     best: float
 
 
@@ -149,6 +153,28 @@ RETRIEVAL_METRICS = {
     "recall_at_10": Score(greater_is_better=True, best=1.0),
 }
 
+# Of `galenic.evaluate.perturbation` and `distances_by_condition`; with `_top20` (or any k) or `_degs` behind it, the
+# same over a few genes only.
+PERTURBATION_METRICS = {
+    "mae": Score(greater_is_better=False, best=0.0),
+    "rmse": Score(greater_is_better=False, best=0.0),
+    "r2_absolute": Score(greater_is_better=True, best=1.0),
+    "pearson_delta": Score(greater_is_better=True, best=1.0),
+    "spearman_delta": Score(greater_is_better=True, best=1.0),
+    "cosine_delta": Score(greater_is_better=True, best=1.0),
+    "pearson_delta_perturbed": Score(greater_is_better=True, best=1.0),
+    "sign": Score(greater_is_better=True, best=1.0),
+    "de_overlap": Score(greater_is_better=True, best=1.0),
+    "precision": Score(greater_is_better=True, best=1.0),
+    "discrimination": Score(greater_is_better=True, best=1.0),
+    "centroid_accuracy": Score(greater_is_better=True, best=1.0),
+    "energy_distance": Score(greater_is_better=False, best=0.0),
+    "mmd": Score(greater_is_better=False, best=0.0),
+    "collapse": Score(greater_is_better=None, best=1.0),
+}
+
+FEW_GENES = re.compile(r"_(top\d+|degs)$")
+
 
 def grouped(
     metric: str, truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int | None = None
@@ -234,15 +260,37 @@ def require_metric(metric: str) -> None:
 def greater_is_better(metric: str) -> bool:
     """Whether more of a metric is better; raise ``ValueError`` for a name that no table of this file holds.
 
+    Also for ``collapse``, of which neither more nor less is better.
+
     Examples
     --------
-    >>> greater_is_better("rmse"), greater_is_better("median_quantile"), greater_is_better("map")
+    >>> greater_is_better("rmse"), greater_is_better("median_quantile"), greater_is_better("pearson_delta_top20")
     (False, False, True)
     """
-    known: dict[str, Metric | Score] = {**METRICS, **RETRIEVAL_METRICS}
-    if metric not in known:
-        raise ValueError(f"metric should be one of {', '.join(known)}; received {metric!r}. Choose one of those.")
-    return known[metric].greater_is_better
+    more = score_of(metric).greater_is_better
+    if more is None:
+        raise ValueError(
+            f"a comparison needs a metric of which more or less is better; received {metric!r}, where only "
+            f"{score_of(metric).best:g} is best. Report it, and leave it out of the comparison."
+        )
+    return more
+
+
+def score_of(metric: str) -> Metric | Score:
+    """Direction and best value of a metric of any table of this file; raise ``ValueError`` for another name.
+
+    Examples
+    --------
+    >>> score_of("mae_top50").best, score_of("collapse").greater_is_better
+    (0.0, None)
+    """
+    known: dict[str, Metric | Score] = {**METRICS, **RETRIEVAL_METRICS, **PERTURBATION_METRICS}
+    if metric in known:
+        return known[metric]
+    whole = FEW_GENES.sub("", metric)
+    if whole in PERTURBATION_METRICS:
+        return PERTURBATION_METRICS[whole]
+    raise ValueError(f"metric should be one of {', '.join(known)}; received {metric!r}. Choose one of those.")
 
 
 def _all_rows(metric: str, truth: np.ndarray, prediction: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from galenic.evaluate.checks import first, require_columns
-from galenic.evaluate.metrics import greater_is_better, grouped
+from galenic.evaluate.metrics import greater_is_better, grouped, score_of
 
 SCORES = ["model", "fold", "seed", "group", "metric", "value"]
 COMPARISON = [
@@ -129,7 +129,8 @@ def compare(
     Returns
     -------
     pandas.DataFrame
-        The rows of :func:`paired`, one for each split, metric, group and model that is not a floor.
+        The rows of :func:`paired`, one for each split, metric, group and model that is not a floor; metrics of which
+        neither more nor less is better (``collapse``) are left out.
 
     Examples
     --------
@@ -145,6 +146,8 @@ def compare(
     rows = []
     for names, some in scores.groupby(keys, sort=False):
         metric, group = map(str, names[-2:])
+        if score_of(metric).greater_is_better is None:
+            continue  # neither more nor less of it is better: there is nothing to compare
         chosen = best_floor(some, floors, metric, group)
         for model in some["model"].unique():
             if model not in floors:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from galenic.evaluate import METRICS, RETRIEVAL_METRICS, greater_is_better, summary
+from galenic.evaluate import summary
+from galenic.evaluate.metrics import score_of
 from galenic.report.run import Run
 from galenic.report.words import interval, number
 
@@ -157,7 +158,10 @@ class Scores:
 
 def is_lower_better(metric: str) -> bool:
     """Whether less of the metric is better; a metric of unknown name is taken as better when greater."""
-    return metric in METRICS | RETRIEVAL_METRICS and not greater_is_better(metric)
+    try:
+        return score_of(metric).greater_is_better is False
+    except ValueError:
+        return False
 
 
 def judge(low: float, high: float, lower_is_better: bool) -> Verdict:

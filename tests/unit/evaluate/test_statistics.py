@@ -216,3 +216,14 @@ def test_bootstrap_of_nothing_is_undefined():
     assert np.isnan(bootstrap_interval("pearson", np.ones(9), np.arange(9.0), n=20)).all()
     with pytest.raises(ValueError, match="one entry a row"):
         bootstrap_interval("pearson", np.ones(9), np.ones(8))
+
+
+def test_a_metric_without_a_better_end_is_left_out() -> None:
+    rows = [
+        (model, fold, 0, "all", metric, 1.0)
+        for model in ("net", "mean")
+        for fold in (0, 1)
+        for metric in ("collapse", "mae_top20")
+    ]
+    scores = pd.DataFrame(rows, columns=["model", "fold", "seed", "group", "metric", "value"])
+    assert compare(scores, "mean")["metric"].tolist() == ["mae_top20"]
