@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import inspect
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -12,9 +14,11 @@ import pytest
 from anndata import AnnData
 from commands import DATA, galenic
 
+from galenic.cli.profiles import SimulatedFlags
 from galenic.data.gctx.gct import write_gct
 from galenic.data.gctx.gctx import write_gctx
 from galenic.data.read import profiles
+from galenic.data.simulate import profiles as simulated
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,9 @@ def test_phases_are_joined(folder: Path, out: str) -> None:
     flags = ("--gene-info", "gene_info.txt", "--sample-info", infos, "--out", out)
     shown = galenic("data", "convert", *files, *flags, cwd=folder)
     assert shown.returncode == 0, shown.stderr
+    assert "- GSE92742 genes: 10 kept, 0 dropped (in every release)" in shown.stdout
+    assert "- GSE70138 profiles: 30 kept, 0 dropped (all are kept)" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 120
     joined = profiles(folder / out)
     assert joined.shape == (70, 10)
     assert joined.obs["phase"].astype(str).value_counts().to_dict() == {"GSE92742": 40, "GSE70138": 30}
@@ -88,6 +95,13 @@ def test_levels_are_computed(folder: Path) -> None:
     shown = galenic("data", "convert", "z.h5ad", "--out", "signatures", "--level", 5, cwd=folder)
     assert shown.returncode == 0, shown.stderr
     assert "8 profiles x 10 genes" in shown.stdout
+    shown = galenic("data", "check", "z.h5ad", cwd=folder)
+    assert shown.returncode == 0, shown.stderr
+    assert "z-scores" in shown.stdout
+    for file, level, message in (("GSE92742_level3.gctx", 5, "should be z-scores"), ("z.h5ad", 4, "scores already")):
+        shown = galenic("data", "convert", file, *TABLES, "--out", "never.h5ad", "--level", level, cwd=folder)
+        assert shown.returncode == 2, shown.stdout
+        assert message in shown.stderr
     assert profiles(folder / "signatures").obs["n_replicates"].tolist() == [5] * 8
 
 
@@ -154,6 +168,8 @@ def test_bad_files_end_with_words_and_exit_code_2(folder: Path, name: str, messa
     ("arguments", "message"),
     [
         (("GSE92742_level3.gctx", "--out", "never"), "Give gene_info= (--gene-info)"),
+        (("GSE92742_level3.gctx", "--genes", "all", "--out", "never.csv"), "which ends in '.csv'. Correct the name."),
+        (("GSE92742_level3.gctx", "--genes", "all", "--out", "gene_info.txt/never.gct"), "gene_info.txt, where never"),
         (("nowhere.gctx", "--out", "never"), "does not exist"),
         (("GSE92742_level3.gctx", "--genes", "all", "--out", "store"), "new folder; store exists"),
         (("GSE92742_level3.gctx", "--out", "never", "--response", "x.csv"), "--response is for responses"),
@@ -174,6 +190,65 @@ def test_flags_that_do_not_fit(folder: Path, arguments: tuple[str, ...], message
     assert shown.returncode == 2, shown.stdout + shown.stderr
     assert message in shown.stderr
     assert not (folder / "never").exists()
+
+
+def test_nothing_is_replaced_unasked_and_an_input_never(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "self.gct"
+    source.write_bytes((folder / "GSE70138_level3.gct").read_bytes())
+    (tmp_path / "link.gct").symlink_to(source)
+    before = source.read_bytes()
+    flags = ("--genes", "all")
+    for out in ("self.gct", "link.gct", "./self.gct"):
+        for more in ((), ("--overwrite",)):
+            shown = galenic("data", "convert", "self.gct", *flags, "--out", out, *more, cwd=tmp_path)
+            assert shown.returncode == 2, shown.stdout
+            assert f"new file; {out} is read as input. Name another." in shown.stderr
+    for out, noun in (("a.gctx", "file"), ("a.h5ad", "file"), ("a.gct.gz", "file"), ("a", "folder")):
+        assert galenic("data", "convert", "self.gct", *flags, "--out", out, cwd=tmp_path).returncode == 0
+        shown = galenic("data", "convert", "self.gct", *flags, "--out", out, cwd=tmp_path)
+        assert shown.returncode == 2, shown.stdout
+        assert f"a new {noun}; {out} exists" in shown.stderr
+        assert "replace it with --overwrite." in shown.stderr
+        shown = galenic("data", "convert", "self.gct", *flags, "--out", out, "--overwrite", cwd=tmp_path)
+        assert shown.returncode == 0, shown.stderr
+        assert profiles(tmp_path / out).shape == (30, 20)
+    shown = galenic("data", "convert", "a", *flags, "--out", "a", "--overwrite", cwd=tmp_path)
+    assert "new folder; a is read as input" in shown.stderr
+    (tmp_path / "mine").mkdir()
+    shown = galenic("data", "convert", "self.gct", *flags, "--out", "mine", "--overwrite", cwd=tmp_path)
+    assert "a folder that is no store of profiles. Name another, or remove it first." in shown.stderr
+    assert source.read_bytes() == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("out", ["q.gct", "q.gctx", "q.h5ad", "q"])
+def test_where_the_system_lets_nothing_be_written(folder: Path, out: str) -> None:
+    """Names of 300 letters are refused by the system only once they are written."""
+    out = "q" * 300 + out
+    shown = galenic("data", "convert", "GSE70138_level3.gct", "--genes", "all", "--out", out, cwd=folder)
+    assert shown.returncode == 2, shown.stderr
+    assert "should be a place to write to; the system refuses it (File name too long). Check" in shown.stderr
+
+
+def test_profiles_are_simulated_from_the_command_line(tmp_path: Path) -> None:
+    signature = inspect.signature(simulated).parameters
+    assert asdict(SimulatedFlags()) == {name: parameter.default for name, parameter in signature.items()}
+    flags = ("--n-perturbagens", 6, "--n-genes", 12, "--n-cells", 2, "--seed", 3)
+    shown = galenic("data", "simulate", "profiles", *flags, "--out", "new/s.h5ad", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "12 profiles x 12 genes" in shown.stdout
+    expected = simulated(6, 12, n_cells=2, seed=3)
+    found = profiles(tmp_path / "new" / "s.h5ad")
+    np.testing.assert_array_equal(found.X, expected.X)
+    assert found.obs["moa"].tolist() == expected.obs["moa"].tolist()
+    assert galenic("data", "check", "new/s.h5ad", cwd=tmp_path).returncode == 0
+    shown = galenic("data", "simulate", "profiles", *flags, "--out", "new/s.h5ad", cwd=tmp_path)
+    assert shown.returncode == 2
+    assert "s.h5ad exists" in shown.stderr
+    shown = galenic("data", "simulate", "profiles", *flags, "--out", "new/s.h5ad", "--overwrite", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    shown = galenic("data", "simulate", "profiles", *flags, "--out", "s.gct", cwd=tmp_path)
+    assert "should end in .h5ad" in shown.stderr
 
 
 @pytest.mark.real

@@ -84,6 +84,14 @@ def command() -> Any:
         """Simulate a screen: drivers, targets and structures are planted, so that what a model finds can be judged."""
         simulate(out, collect(ScreenFlags, flags))
 
+    def simulate_profiles(
+        out: str = typer.Option(..., "--out", help="File of profiles to write, which ends in .h5ad."),
+        overwrite: bool = typer.Option(False, "--overwrite", help="Replace the file that --out names."),
+        **flags: Any,
+    ) -> None:
+        """Simulate profiles of perturbed cells: mechanisms are planted, under stress that all perturbagens share."""
+        profiles.simulate(out, collect(profiles.SimulatedFlags, flags), overwrite=overwrite)
+
     @app.command("combine")
     def combine_all(
         folders: list[str] = typer.Argument(..., metavar="FOLDER...", help="Data folders, one a study."),
@@ -95,6 +103,7 @@ def command() -> Any:
     app.command("convert")(add(convert_all, DataFlags, profiles.ProfileFlags))
     kinds = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
     kinds.command("screen")(add(simulate_screen, ScreenFlags))
+    kinds.command("profiles")(add(simulate_profiles, profiles.SimulatedFlags))
 
     @kinds.callback()
     def simulated() -> None:

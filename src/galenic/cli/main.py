@@ -93,7 +93,7 @@ def _explain(error: Exception) -> int:
     if isinstance(error, PermissionError):
         place = error.filename or "that place"
         print(
-            f"Error: a place that may be read and written is expected; {place} may not be ({error.strerror}). "
+            f"Error: a place that may be read and written is expected; {place} may not be ({error.strerror or error}). "
             "Choose another folder, or change its permissions.",
             file=sys.stderr,
         )

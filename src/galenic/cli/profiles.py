@@ -1,8 +1,10 @@
-"""``galenic data convert FILE...``: L1000 profiles from one format into another."""
+"""``galenic data convert FILE...``, profiles from one format into another, and ``galenic data simulate profiles``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +34,8 @@ class ProfileFlags:
         replicates); both hold all profiles in memory.
     dtype
         Profiles: numbers of a folder; float16 halves its size and loses at most 0.004 of z-scores.
+    overwrite
+        Profiles: replace the file or folder of profiles that --out names.
     """
 
     gene_info: str | None = None
@@ -39,18 +43,113 @@ class ProfileFlags:
     genes: Literal["landmark", "all"] = "landmark"
     level: Literal["as it is", "4", "5"] = "as it is"
     dtype: Literal["float32", "float16"] = "float32"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedFlags:
+    """Simulated profiles with planted mechanisms.
+
+    Parameters
+    ----------
+    n_perturbagens
+        Compounds; they take mechanisms in turn.
+    n_genes
+        Genes.
+    n_cells
+        Cell lines, at most 8; every compound is in each.
+    n_mechanisms
+        Mechanisms, at most 10.
+    noise
+        Standard deviation of each z-score's own noise.
+    stress
+        Standard deviation of a profile along each direction of stress, which says nothing of the mechanism.
+    seed
+        Of everything that is random.
+    """
+
+    n_perturbagens: int = 60
+    n_genes: int = 200
+    n_cells: int = 4
+    n_mechanisms: int = 10
+    noise: float = 1.0
+    stress: float = 0.5
+    seed: int = 0
 
 
 def convert(files: list[str], out: str, flags: ProfileFlags) -> None:
     """Read profiles and write them in the format that the end of ``out`` names, a folder if it names none."""
-    kind = next((suffix for suffix in SUFFIXES if out.lower().endswith(suffix)), "folder")
+    kind = kind_of_out(out)
     infos = sample_infos(files, flags.sample_info)
+    _require_memory_type(kind, flags)
+    inputs = [*files, *(info for info in (flags.gene_info, *infos) if info)]
+    require_free(out, kind, inputs, flags.overwrite)
     if kind == "folder" and flags.level == "as it is":
         _store(files, out, infos, flags)
     else:
-        _require_memory_type(kind, flags)
-        adata = _computed(read_files(files, flags), flags.level)
+        adata = _computed(read_files(files, flags, say=False), flags.level)
         _write(adata, out, kind, flags)
+
+
+def simulate(out: str, flags: SimulatedFlags, *, overwrite: bool) -> None:
+    """Write simulated profiles as h5ad."""
+    from galenic.data.simulate import profiles
+
+    if kind_of_out(out) != ".h5ad":
+        raise ValueError(f"--out should end in .h5ad for simulated profiles; received {out!r}. Correct the name.")
+    require_free(out, ".h5ad", [], overwrite)
+    _write(profiles(**asdict(flags)), out, ".h5ad", ProfileFlags())
+
+
+def kind_of_out(out: str) -> str:
+    """The suffix that says how profiles are written, or ``"folder"``; any other suffix is refused."""
+    from galenic.data.store import is_store
+
+    known = next((suffix for suffix in SUFFIXES if out.lower().endswith(suffix)), None)
+    if is_store(out):
+        return "folder"
+    if known is None and Path(out).suffix:
+        raise ValueError(
+            f"--out should end in {', '.join(SUFFIXES)} for a file, or have no suffix for a folder; received {out!r}, "
+            f"which ends in {Path(out).suffix!r}. Correct the name."
+        )
+    return known or "folder"
+
+
+def require_free(out: str, kind: str, inputs: Iterable[str], overwrite: bool) -> None:
+    """Refuse, before anything is read, to write over an input, over what is there, or where it is not allowed."""
+    target = Path(out)
+    for file in map(Path, inputs):
+        same = os.path.exists(target) and os.path.exists(file) and target.samefile(file)
+        if same or target.resolve() in file.resolve().parents:
+            raise FileExistsError(f"--out should name a new {_noun(kind)}; {out} is read as input. Name another.")
+    # Unlike those of Path, these do not fail in folders that may not be looked into.
+    if os.path.exists(target):
+        _require_replaceable(target, kind, overwrite)
+    above = next((folder for folder in target.absolute().parents if os.path.exists(folder)), target.absolute().parent)
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        reason = "may not be written to" if above.is_dir() else "is no folder"
+        raise OSError(
+            f"--out should name a place to write to; {above}, where {target.name} would lie, {reason}. Change its "
+            "permissions, or name another place."
+        )
+
+
+def _require_replaceable(target: Path, kind: str, overwrite: bool) -> None:
+    from galenic.data.store import is_store
+
+    what = f"--out should name a new {_noun(kind)}; {target} exists"
+    ours = is_store(target) if kind == "folder" else target.is_file()
+    if not ours:
+        held = "a file" if target.is_file() else "a folder that is no store of profiles"
+        raise FileExistsError(f"{what}, {held}. Name another, or remove it first.")
+    if not overwrite:
+        size = "" if target.is_dir() else f" ({target.stat().st_size:,} bytes)"
+        raise FileExistsError(f"{what}{size}. Name another, or replace it with --overwrite.")
+
+
+def _noun(kind: str) -> str:
+    return "folder" if kind == "folder" else "file"
 
 
 def _store(files: list[str], out: str, infos: list[str | None], flags: ProfileFlags) -> None:
@@ -66,15 +165,19 @@ def _store(files: list[str], out: str, infos: list[str | None], flags: ProfileFl
         gene_info=flags.gene_info,
         sample_info=dict(zip(names, infos, strict=True)) if several else infos[0],
         dtype=flags.dtype,
+        overwrite=flags.overwrite,
         progress=True,
     )
     _summarise(open_store(out), out)
 
 
-def read_files(files: list[str], flags: ProfileFlags) -> AnnData:
-    """Profiles of one file, or of several joined by gene, with the side tables that the flags name."""
+def read_files(files: list[str], flags: ProfileFlags, *, say: bool = True) -> AnnData:
+    """Profiles of one file, or of several joined by gene, with the side tables that the flags name.
+
+    ``say`` prints what of several was kept and dropped; it is in their steps too.
+    """
     from galenic.data import read
-    from galenic.data.profiles import join_phases
+    from galenic.data.profiles import coverage_lines, join_phases
 
     genes = None if flags.genes == "all" else "landmark"
     phases = {}
@@ -85,7 +188,8 @@ def read_files(files: list[str], flags: ProfileFlags) -> AnnData:
     if len(phases) == 1:
         return phases.popitem()[1]
     joined, coverage = join_phases(phases)
-    typer.echo(coverage.to_string(index=False))
+    if say:
+        typer.echo("\n".join(coverage_lines(coverage)))
     return joined
 
 
@@ -102,17 +206,15 @@ def _write(adata: AnnData, out: str, kind: str, flags: ProfileFlags) -> None:
     from galenic.data.convert import convert as to_store
     from galenic.data.gctx.gct import write_gct
     from galenic.data.gctx.gctx import write_gctx
+    from galenic.data.gctx.sniff import writing_explained, written_whole
 
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    with writing_explained(out):
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
     if kind == "folder":
-        to_store(adata, out, genes=None, dtype=flags.dtype)
+        to_store(adata, out, genes=None, dtype=flags.dtype, overwrite=flags.overwrite)
     elif kind == ".h5ad":
-        part = Path(out).with_name(f".{Path(out).name}.part")
-        try:
+        with written_whole(out) as part:
             adata.write_h5ad(part)
-            part.replace(out)
-        finally:
-            part.unlink(missing_ok=True)
     else:
         write_gctx(adata, out) if kind == ".gctx" else write_gct(adata, out)
     _summarise(adata, out)

@@ -12,11 +12,10 @@ from anndata import AnnData
 
 from galenic.data.checks import first
 from galenic.data.genes import clean_names
+from galenic.data.scores import Scale
 
 LEAST = 0.8
 """Share of the genes of a model that profiles need to have."""
-LEAST_NEGATIVE = 0.05
-"""Share of values below 0 that z-scores have at least."""
 BLOCK = 2**22
 """Values that are read at once."""
 
@@ -87,19 +86,17 @@ class Aligned:
 
 
 def require_scores(values: np.ndarray, what: str) -> None:
-    """Raise ``ValueError`` unless values look like z-scores: 5 % of those that are not 0, at least, lie below 0.
+    """Raise ``ValueError`` unless values look like z-scores: of those that are not 0, 5 % at least lie below it.
 
     Examples
     --------
     >>> require_scores(np.array([[0.5, -1.0]]), "profiles")
     """
-    known = values[np.isfinite(values) & (values != 0)]
-    share = float((known < 0).mean()) if known.size else 0.0
-    if known.size and share < LEAST_NEGATIVE:
+    found = Scale().plus(values)
+    if found.are_levels:
         raise ValueError(
-            f"{what} should be z-scores, of which about half lie below 0; {share:.1%} do, and values run from "
-            f"{known.min():.3g} to {known.max():.3g}. Levels become scores by 'galenic data convert --level 4' or "
-            "galenic.data.prepare.robust_z."
+            f"{what} should be z-scores, of which about half lie below 0; {found.span}. Levels become scores by "
+            "'galenic data convert --level 4' or galenic.data.prepare.robust_z."
         )
 
 

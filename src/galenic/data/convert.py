@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,10 +18,12 @@ from anndata import AnnData
 
 from galenic.data.checks import first
 from galenic.data.gctx.selection import Genes, Selection
+from galenic.data.gctx.sniff import writing_explained
 from galenic.data.gctx.source import BLOCK, place
-from galenic.data.profiles import join_tables
+from galenic.data.profiles import coverage_lines, join_tables
 from galenic.data.read.profiles import SideTable, selection
-from galenic.data.store import FORMAT, KIND, MATRIX, OBS, RECORD, VAR, sha256
+from galenic.data.scores import Scale, warn_of_mixture
+from galenic.data.store import FORMAT, KIND, MATRIX, OBS, RECORD, VAR, is_store, sha256
 
 PROGRESS = "progress.json"
 FLUSH = 16
@@ -39,6 +42,7 @@ def convert(
     dtype: Literal["float32", "float16"] = "float32",
     block: int = BLOCK,
     resume: bool = True,
+    overwrite: bool = False,
     progress: bool | Watch = False,
 ) -> Path:
     """Write profiles to a folder whose matrix need not fit in memory.
@@ -63,6 +67,8 @@ def convert(
         Values that are held in memory at a time.
     resume
         Go on with an interrupted conversion of the same source; otherwise begin anew.
+    overwrite
+        Replace the store that lies there, once the new one is whole; any other folder is left alone.
     progress
         Show a bar; or a function that is called with the values that are done and the values in all.
 
@@ -74,13 +80,21 @@ def convert(
     Raises
     ------
     FileExistsError
-        If the folder exists.
+        If the folder exists, and is no store that may be replaced.
+    OSError
+        If the system does not let the folder be written.
     ValueError
         If the source cannot be read, or a value does not fit float16.
+
+    Warns
+    -----
+    UserWarning
+        If sources that are joined are some of levels and some of z-scores.
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
+    >>> from galenic.data.store import open_store
     >>> adata = AnnData(pd.DataFrame({"5720": [1.5]}, index=["p1"]).astype("float32"))
     >>> with TemporaryDirectory() as place:
     ...     open_store(convert(adata, Path(place, "store"), genes=None), mmap=False).X.tolist()
@@ -89,11 +103,11 @@ def convert(
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype should be 'float32' or 'float16'; received {dtype!r}. Choose one.")
     folder = Path(folder)
-    if folder.exists():
-        raise FileExistsError(f"a store is written to a new folder; {folder} exists. Remove it, or name another.")
+    _require_free(folder, overwrite)
     chosen = _selection(source, genes, gene_info, sample_info)
     part = folder.with_name(f".{folder.name}.part")
-    part.mkdir(parents=True, exist_ok=True)
+    with writing_explained(folder):
+        part.mkdir(parents=True, exist_ok=True)
     record = {
         "format": FORMAT,
         "kind": KIND,
@@ -111,13 +125,33 @@ def convert(
         # Going on would meet the same fault; what an interruption leaves is kept.
         shutil.rmtree(part)
         raise
-    _write_table(chosen.obs, part / OBS)
-    _write_table(chosen.var, part / VAR)
     record["sha256"] = sha256(part / MATRIX)
-    (part / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
-    (part / PROGRESS).unlink(missing_ok=True)
-    os.replace(part, folder)
+    with writing_explained(folder):
+        _write_table(chosen.obs, part / OBS)
+        _write_table(chosen.var, part / VAR)
+        (part / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        (part / PROGRESS).unlink(missing_ok=True)
+        _put(part, folder)
     return folder
+
+
+def _require_free(folder: Path, overwrite: bool) -> None:
+    if not os.path.exists(folder) or (overwrite and is_store(folder)):
+        return
+    # What is no store was not written here, and may be all that someone has.
+    remedy = "Remove it, or name another" if overwrite else "Remove it, name another, or replace a store (overwrite)"
+    raise FileExistsError(f"a store is written to a new folder; {folder} exists. {remedy}.")
+
+
+def _put(part: Path, folder: Path) -> None:
+    """Move a whole store where it belongs, and only then remove the one that lay there."""
+    if not os.path.exists(folder):
+        os.replace(part, folder)
+        return
+    old = folder.with_name(f".{folder.name}.old")
+    os.replace(folder, old)
+    os.replace(part, folder)
+    shutil.rmtree(old)
 
 
 def _selection(
@@ -136,6 +170,7 @@ def _selection(
         for name, one in source.items()
     }
     tables = join_tables({name: (one.obs, one.var) for name, one in each.items()})
+    warn_of_mixture({name: _first_scale(one) for name, one in each.items()})
     parts = tuple(one.narrowed(places) for one, places in zip(each.values(), tables.genes, strict=True))
     steps = [f"{name}: {step}" for name, one in each.items() for step in one.steps]
     return Selection(
@@ -143,8 +178,16 @@ def _selection(
         obs=tables.obs,
         var=tables.var,
         parts=tuple(part for group in parts for part in group),
-        steps=(*steps, f"joined {first(source, 4)} by gene id"),
+        steps=(*steps, f"joined {first(source, 4)} by gene id", *coverage_lines(tables.coverage)),
     )
+
+
+def _first_scale(chosen: Selection) -> Scale:
+    """What the numbers of the first block look like."""
+    scale = Scale()
+    for block in islice(chosen.blocks(), 1):
+        scale = scale.plus(block.load())
+    return scale
 
 
 def _write_matrix(

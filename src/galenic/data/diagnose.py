@@ -15,7 +15,7 @@ from galenic.data import units
 from galenic.data.checks import first
 from galenic.data.diagnose_profiles import profile_findings
 from galenic.data.drugs import standardise
-from galenic.data.gctx.sniff import format_of
+from galenic.data.gctx.sniff import NAMED, format_of, holds_profiles, not_profiles
 from galenic.data.genes import clean_names, kind_of_names, look_like_drugs, look_like_mouse
 from galenic.data.read.cells import LARGEST_LOG
 from galenic.data.read.columns import CELL, DRUG, SMILES, STUDY, TISSUE, as_ids, find
@@ -83,13 +83,23 @@ def diagnose(path: str | Path) -> pd.DataFrame:
     if path.is_dir():
         return _report(_folder(path))
     try:
-        if path.is_file() and path.stat().st_size and format_of(path) in ("gct", "gctx"):
+        if _are_profiles(path):
             return _report(profile_findings(path))
         kind = layout(path)
         return _report(CHECKS[kind](path))
     except (ValueError, OSError) as error:
         detail, _, remedy = str(error).rstrip().rpartition(". ")
         return _report([("unreadable", "error", detail or str(error), remedy if detail else "")])
+
+
+def _are_profiles(path: Path) -> bool:
+    """Whether a file is of profiles; raise ``ValueError`` if its name says so and its content does not."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    kind = format_of(path)
+    if kind == "unknown" and path.name.lower().endswith(NAMED):
+        raise not_profiles(path)
+    return kind in ("gct", "gctx") or (kind == "h5ad" and holds_profiles(path))
 
 
 def _report(findings: Iterable[Finding]) -> pd.DataFrame:

@@ -6,49 +6,44 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from galenic.data.checks import first
 from galenic.data.gctx.selection import N_LANDMARKS, Selection
 from galenic.data.gctx.sniff import format_of
 from galenic.data.genes import kind_of_names
 from galenic.data.read.profiles import selection
+from galenic.data.scores import Scale
 
 PEEKED = 16
 """Blocks that are looked at: enough for the range, whatever the size of the file."""
-LARGEST_LEVEL_3 = 20.0
-"""Level 3 is in log2, from 0 to about 15."""
-LARGEST_CLIPPED = 10.0
+NAMES = {"gct": "GCT", "gctx": "GCTX", "h5ad": "h5ad"}
 Finding = tuple[str, Literal["ok", "note", "warning", "error"], str, str]
 
 
 def profile_findings(path: str | Path) -> list[Finding]:
     """Shape, scale, missing values, landmarks and types of a file or folder of profiles."""
     chosen = selection(path)
-    kind = "folder of profiles" if Path(path).is_dir() else f"profiles ({format_of(path).upper()})"
+    kind = "folder of profiles" if Path(path).is_dir() else f"profiles ({NAMES[format_of(path)]})"
     detail = f"{chosen.shape[0]:,} profiles x {chosen.shape[1]:,} genes ({kind_of_names(chosen.var.index[:2000])} ids)"
     return [(kind, "ok", detail, ""), *_scale(chosen), _landmarks(chosen), _types(chosen)]
 
 
 def _scale(chosen: Selection) -> list[Finding]:
-    low, high, missing, seen = np.inf, -np.inf, 0, 0
+    scale = Scale()
     for block in islice(chosen.blocks(), PEEKED):
-        values = block.load()
-        missing, seen = missing + int(np.isnan(values).sum()), seen + values.size
-        low, high = np.fmin(low, np.nanmin(values, initial=np.inf)), np.fmax(high, np.nanmax(values, initial=-np.inf))
-    part = "" if seen >= chosen.shape[0] * chosen.shape[1] else f" in the first {seen:,} values"
-    found: list[Finding] = [("scale", "note", f"{_level(low, high)}, {low:,.4g} to {high:,.4g}{part}", "")]
-    if missing:
-        found.append(
-            ("missing values", "warning", f"{missing:,} of {seen:,}", "Leave out genes or profiles with many.")
-        )
+        scale = scale.plus(block.load())
+    whole = scale.seen >= chosen.shape[0] * chosen.shape[1]
+    part = "" if whole else f" in the first {scale.seen:,} values"
+    if scale.known == 0:
+        detail = f"all {scale.seen:,} values are missing (NaN or -666){part}"
+        return [("no numbers", "error" if whole else "warning", detail, "Export or download it again.")]
+    found: list[Finding] = [("scale", "note", f"{scale}{part}", "")]
+    if scale.whole and scale.are_levels:
+        remedy = "Take the levels before rounding: z-scores of rounded ones are coarse."
+        found.append(("whole numbers", "warning", f"all {scale.known:,} known values{part}", remedy))
+    if scale.known < scale.seen:
+        detail = f"{scale.seen - scale.known:,} of {scale.seen:,}{part}"
+        found.append(("missing values", "warning", detail, "Leave out genes or profiles with many."))
     return found
-
-
-def _level(low: float, high: float) -> str:
-    if low >= 0:
-        return "level 3 (log2 expression)" if high <= LARGEST_LEVEL_3 else "not logged: counts or fluorescence"
-    return "z-scores, clipped (level 4 or 5)" if max(-low, high) <= LARGEST_CLIPPED else "z-scores (level 4 or 5)"
 
 
 def _landmarks(chosen: Selection) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -11,10 +12,20 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import rankdata
 
-from galenic.data.checks import first, require_columns, require_unique
+from galenic.data.checks import first, require_unique
 from galenic.data.counts import counts_to_z
 from galenic.data.gctx.metadata import as_text
-from galenic.data.scores import clipped, groups_of, robust_scores, with_steps
+from galenic.data.scores import (
+    TO_DEVIATION,
+    clipped,
+    groups_of,
+    require_levels,
+    require_profile_columns,
+    require_scores,
+    robust_scores,
+    scale_of,
+    with_steps,
+)
 
 __all__ = ["counts_to_z", "modz", "replicate_weights", "robust_z"]
 
@@ -31,6 +42,7 @@ def robust_z(
     against: Literal["population", "vehicle"] = "population",
     floor: float = 0.1,
     clip: float | None = 10.0,
+    force: bool = False,
 ) -> AnnData:
     """Level 4 from level 3: how far each gene of a well lies from the wells of its plate.
 
@@ -48,6 +60,8 @@ def robust_z(
         Smallest median absolute deviation, in the unit of ``X``: without it a gene that hardly varies would shout.
     clip
         Largest distance from 0 of a score; None: none.
+    force
+        Take values of which more than 5 % lie below 0, which are z-scores unless they are centred levels.
 
     Returns
     -------
@@ -57,7 +71,13 @@ def robust_z(
     Raises
     ------
     ValueError
-        If a column is missing, a profile has no plate, or a plate has fewer than three wells to compare with.
+        If a column is missing, a profile has no plate, a plate has fewer than three wells to compare with, or the
+        values are scores already.
+
+    Warns
+    -----
+    UserWarning
+        If every value is a whole number: rounded, so that a deviation is often 0 and the floor makes the scores.
 
     References
     ----------
@@ -66,7 +86,7 @@ def robust_z(
     Examples
     --------
     >>> obs = pd.DataFrame({"plate": "A"}, index=["w1", "w2", "w3", "w4"])
-    >>> adata = AnnData(np.array([[1.0], [2.0], [3.0], [9.0]], dtype="float32"), obs=obs)
+    >>> adata = AnnData(np.array([[1.5], [2.5], [3.5], [9.5]], dtype="float32"), obs=obs)
     >>> robust_z(adata).X.ravel().astype(float).round(2).tolist()
     [-1.01, -0.34, 0.34, 4.38]
     """
@@ -74,14 +94,17 @@ def robust_z(
         raise ValueError(f"against should be 'population' or 'vehicle'; received {against!r}. Choose one.")
     reference = np.ones(adata.n_obs, dtype=bool)
     if against == "vehicle":
-        require_columns(adata.obs, ["pert_type"], "a table of profiles with vehicle wells")
+        require_profile_columns(adata.obs, ["pert_type"], "a table of profiles with vehicle wells")
         reference = as_text(adata.obs["pert_type"]) == VEHICLE
+    if not force:
+        require_levels(adata.X, "values to score within plates")
     what = "wells" if against == "population" else f"vehicle wells (pert_type {VEHICLE!r})"
     Z = np.empty(adata.shape, dtype=np.float32)
     for rows in groups_of(adata.obs, by, reference, what):
         values = np.asarray(adata.X[rows], dtype=np.float64)
         Z[rows] = robust_scores(values, values[reference[rows]], floor)
     plates = "all profiles" if by is None else f"each {by if isinstance(by, str) else ' and '.join(by)}"
+    _warn_of_rounded(adata, Z, floor)
     step = f"robust z against the {against} of {plates}, deviation at least {floor}"
     return with_steps(AnnData(X=Z, obs=adata.obs.copy(), var=adata.var.copy()), adata, [step, *clipped(Z, clip)])
 
@@ -113,7 +136,7 @@ def modz(
     Raises
     ------
     ValueError
-        If a column is missing, or there are no profiles.
+        If a column is missing, there are no profiles, or fewer than 5 % of the values lie below 0: no z-scores.
 
     Notes
     -----
@@ -127,14 +150,15 @@ def modz(
     Examples
     --------
     >>> obs = pd.DataFrame({"pert_id": "BRD-A"}, index=["w1", "w2"])
-    >>> adata = AnnData(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], dtype="float32"), obs=obs)
+    >>> adata = AnnData(np.array([[1.0, -2.0, 3.0], [3.0, -2.0, 1.0]], dtype="float32"), obs=obs)
     >>> modz(adata, by=["pert_id"]).X.tolist()
-    [[2.0, 2.0, 2.0]]
+    [[2.0, -2.0, 2.0]]
     """
     by = [by] if isinstance(by, str) else list(by)
-    require_columns(adata.obs, by, "a table of replicates")
+    require_profile_columns(adata.obs, by, "a table of replicates")
     if adata.n_obs == 0:
         raise ValueError("replicates should be averaged; there are no profiles. Keep some.")
+    require_scores(adata.X, "replicates")
     groups = adata.obs.groupby(by, dropna=False, sort=False, observed=True)
     codes = groups.ngroup().to_numpy()
     order = np.argsort(codes, kind="stable")
@@ -175,6 +199,21 @@ def replicate_weights(correlation: np.ndarray) -> np.ndarray:
     positive = np.where(np.eye(n, dtype=bool), 0.0, np.clip(np.nan_to_num(correlation), 0.0, None))
     raw = np.maximum(positive.sum(axis=1) / (n - 1), SMALLEST_WEIGHT)
     return raw / raw.sum()
+
+
+def _warn_of_rounded(adata: AnnData, Z: np.ndarray, floor: float) -> None:
+    scale = scale_of(adata.X)
+    if not (scale.known and scale.low < scale.high and scale.whole):
+        return
+    unit = 1 / (TO_DEVIATION * floor)
+    far = float((np.abs(Z) >= 0.999 * unit).mean())
+    warnings.warn(
+        f"levels should have decimals; all {scale.known:,} values that were looked at are whole numbers ({scale.low:g} "
+        f"to {scale.high:g}), so that where a deviation is 0 the floor of {floor:g} makes one unit a score of "
+        f"{unit:.2f}: {far:.1%} of the scores are that far from 0 or farther. Take the levels before rounding, or a "
+        "larger floor=.",
+        stacklevel=3,
+    )
 
 
 def _weights(values: np.ndarray, landmark: np.ndarray) -> np.ndarray:

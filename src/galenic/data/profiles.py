@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.checks import first, require_columns
+from galenic.data.checks import first
 from galenic.data.gctx.metadata import as_names, as_text, canonical_profiles
 from galenic.data.gctx.selection import require_memory
 from galenic.data.response import COVERAGE_COLUMNS
+from galenic.data.scores import require_profile_columns, scale_of, warn_of_mixture
 
 TREATMENTS = ("trt_cp", "trt_lig", "trt_sh", "trt_oe", "trt_oe.mut", "trt_xpr")
 """Compounds, ligands, hairpins, overexpression, mutated genes, CRISPR."""
@@ -63,7 +64,7 @@ def is_control(obs: pd.DataFrame) -> np.ndarray:
     >>> is_control(pd.DataFrame({"pert_type": ["ctl_vehicle", "trt_cp", None]})).tolist()
     [True, False, False]
     """
-    require_columns(obs, ["pert_type"], "the table of profiles")
+    require_profile_columns(obs, ["pert_type"], "the table of profiles")
     return np.array([text.startswith("ctl_") for text in as_text(obs["pert_type"])], dtype=bool)
 
 
@@ -116,7 +117,7 @@ def treatments(
         if value not in known:
             raise ValueError(f"{name} should be {known[0]!r} or {known[1]!r}; received {value!r}. Choose one.")
     needed = ["pert_type", "pert_id", *(["pert_name"] if label == "gene" else [])]
-    require_columns(adata.obs, needed, "the table of profiles")
+    require_profile_columns(adata.obs, needed, "the table of profiles")
     types = as_text(adata.obs["pert_type"])
     labels = as_text(adata.obs["pert_id"])
     if label == "gene":
@@ -164,7 +165,8 @@ def join_phases(phases: Mapping[str, AnnData]) -> tuple[AnnData, pd.DataFrame]:
     Warns
     -----
     UserWarning
-        If a release loses more than a tenth of its genes, or ids had to be changed.
+        If a release loses more than a tenth of its genes, ids had to be changed, or one release looks like levels and
+        another like z-scores.
 
     Examples
     --------
@@ -177,6 +179,7 @@ def join_phases(phases: Mapping[str, AnnData]) -> tuple[AnnData, pd.DataFrame]:
     tables = join_tables({name: (adata.obs, adata.var) for name, adata in phases.items()})
     shape = (len(tables.obs), len(tables.var))
     require_memory(shape, "the joined phases")
+    warn_of_mixture({name: scale_of(adata.X) for name, adata in phases.items()})
     X = np.empty(shape, dtype=np.float32)
     start, steps = 0, list[str]()
     for (name, adata), genes in zip(phases.items(), tables.genes, strict=True):
@@ -188,8 +191,19 @@ def join_phases(phases: Mapping[str, AnnData]) -> tuple[AnnData, pd.DataFrame]:
         start += adata.n_obs
         steps += [f"{name}: {step}" for step in adata.uns.get("steps", ())]
     joined = AnnData(X=X, obs=tables.obs, var=tables.var)
-    joined.uns["steps"] = [*steps, f"joined {first(phases, 4)} by gene id"]
+    joined.uns["steps"] = [*steps, f"joined {first(phases, 4)} by gene id", *coverage_lines(tables.coverage)]
     return joined, tables.coverage
+
+
+def coverage_lines(coverage: pd.DataFrame) -> list[str]:
+    """A table of coverage as one short line a row: what was kept, what was dropped, and why.
+
+    Examples
+    --------
+    >>> coverage_lines(pd.DataFrame([("I genes", 978, 2, "not in every release", "")], columns=COVERAGE_COLUMNS))
+    ['I genes: 978 kept, 2 dropped (not in every release)']
+    """
+    return [f"{row.step}: {row.kept:,} kept, {row.dropped:,} dropped ({row.why})" for row in coverage.itertuples()]
 
 
 def join_tables(phases: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Joined:

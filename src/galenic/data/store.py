@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.checks import first
+from galenic.data.checks import first, require_unique
 
 FORMAT = 1
 KIND = "galenic profiles"
@@ -41,7 +42,7 @@ def open_store(folder: str | Path, *, mmap: bool = True, verify: bool = False) -
     FileNotFoundError
         If there is no such folder.
     ValueError
-        If it is no store, of a later format, or damaged.
+        If it is no store, of a later format, or damaged, or if ids repeat.
     """
     folder = Path(folder)
     record = _read_record(folder)
@@ -57,6 +58,8 @@ def open_store(folder: str | Path, *, mmap: bool = True, verify: bool = False) -
         raise _damaged(folder, f"{RECORD} says {expected}, {MATRIX} holds {found}, the tables {lengths}")
     if verify and sha256(folder / MATRIX) != record["sha256"]:
         raise _damaged(folder, f"the checksum of {MATRIX} is not the one in {RECORD}")
+    for table, what in zip(tables, ("profile ids", "gene ids"), strict=True):
+        require_unique(table.index, f"{what} of {folder.name}")
     # anndata cannot write what is of the class memmap; a plain array over the same map it can.
     matrix = X.view(np.ndarray) if mmap else np.array(X, dtype=np.float32)
     adata = AnnData(X=matrix, obs=tables[0], var=tables[1])
@@ -66,7 +69,7 @@ def open_store(folder: str | Path, *, mmap: bool = True, verify: bool = False) -
 
 def is_store(folder: str | Path) -> bool:
     """Whether a folder says that it is a store of profiles."""
-    return (Path(folder) / RECORD).is_file()
+    return os.path.isfile(Path(folder) / RECORD)
 
 
 def sha256(path: Path) -> str:

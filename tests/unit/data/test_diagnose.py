@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 
+from galenic.data.convert import convert
 from galenic.data.diagnose import diagnose
+from galenic.data.gctx.gct import write_gct
+from galenic.data.gctx.gctx import write_gctx
+from galenic.data.read import profiles as read_profiles
 from galenic.data.read import write
-from galenic.data.simulate import screen
+from galenic.data.simulate import profiles, screen
 
 OTHER_NAMES = "looks like a response table whose columns have other names"
 
@@ -230,3 +235,80 @@ def test_logs_with_a_floor_are_no_z_scores(tmp_path):
 def test_several_responses_are_noted(tmp_path):
     notes = found(save(response().assign(auc=0.5), tmp_path, index=False), "note")
     assert notes["several responses"] == "'ln_ic50' is read, 'auc' not"
+
+
+def saved_profiles(adata, tmp_path, kind):
+    path = tmp_path / (f"a.{kind}" if kind != "store" else "a")
+    if kind == "h5ad":
+        adata.write_h5ad(path)
+    elif kind == "store":
+        convert(adata, path, genes=None)
+    else:
+        {"gct": write_gct, "gctx": write_gctx}[kind](adata, path)
+    return path
+
+
+PROFILE_KINDS = ("gct", "gctx", "h5ad", "store")
+
+
+@pytest.mark.parametrize("kind", PROFILE_KINDS)
+@pytest.mark.parametrize(
+    ("change", "scale"),
+    [
+        (lambda X: X, "z-scores"),
+        (lambda X: np.clip(X, -1, 1), "z-scores, clipped (level 4 or 5), -1 to 1"),
+        (lambda X: np.clip(X + 9, 2, 15), "level 3 (log2 expression)"),
+        (lambda X: np.where(np.arange(X.size).reshape(X.shape) == 5, -0.1, np.clip(X + 9, 2, 15)), "level 3"),
+        (lambda X: 2 ** np.clip(X + 9, 2, 15), "not logged"),
+    ],
+)
+def test_profiles_of_every_format_are_told_alike(tmp_path, kind, change, scale):
+    adata = profiles(n_perturbagens=5, n_genes=20, n_cells=2)
+    adata.X = change(adata.X).astype(np.float32)
+    report = diagnose(saved_profiles(adata, tmp_path, kind))
+    assert report["finding"].tolist()[1:] == ["scale", "landmark genes", "perturbagens"]
+    assert report["finding"][0] == "folder of profiles" if kind == "store" else "profiles (" in report["finding"][0]
+    assert report["detail"][0].startswith("10 profiles x 20 genes (entrez ids)")
+    assert report["detail"][1].startswith(scale)
+    assert report["detail"][3] == "5 perturbagens; trt_cp 10"
+
+
+def test_an_h5ad_that_galenic_wrote_is_of_profiles_though_nothing_names_perturbagens(tmp_path):
+    adata = profiles(n_perturbagens=5, n_genes=20, n_cells=2)
+    adata.obs = adata.obs[[]]
+    read_profiles(saved_profiles(adata, tmp_path, "gctx")).write_h5ad(tmp_path / "b.h5ad")
+    report = diagnose(tmp_path / "b.h5ad")
+    assert report["finding"][0] == "profiles (h5ad)"
+    assert "--sample-info" in report["remedy"][3]
+
+
+@pytest.mark.parametrize("kind", PROFILE_KINDS)
+def test_a_matrix_without_any_number_is_an_error(tmp_path, kind):
+    adata = profiles(n_perturbagens=5, n_genes=20, n_cells=2)
+    adata.X[:] = -666
+    assert found(saved_profiles(adata, tmp_path, kind)) == {"no numbers": "all 200 values are missing (NaN or -666)"}
+
+
+def test_missing_and_rounded_profiles_are_told(tmp_path):
+    adata = profiles(n_perturbagens=5, n_genes=20, n_cells=2)
+    adata.X = np.round(np.clip(adata.X + 9, 2, 15))
+    adata.X[0, :3] = -666
+    report = found(saved_profiles(adata, tmp_path, "h5ad"))
+    assert report == {"missing values": "3 of 200", "whole numbers": "all 197 known values"}
+
+
+def test_repeated_profiles_of_an_h5ad_are_an_error(tmp_path):
+    adata = profiles(n_perturbagens=5, n_genes=20, n_cells=2)
+    with warnings.catch_warnings(action="ignore"):
+        adata.obs_names = ["a", "a", *map(str, range(8))]
+        adata.write_h5ad(tmp_path / "a.h5ad")
+    assert "must be unique; 1 stand more than once" in found(tmp_path / "a.h5ad")["unreadable"]
+
+
+@pytest.mark.parametrize("name", ["a.gctx", "a.gct", "a.GCT"])
+def test_a_text_that_is_called_profiles_gets_one_advice(tmp_path, name):
+    (tmp_path / name).write_text("hello world\n")
+    with pytest.raises(ValueError, match="starts with 'hello world") as caught:
+        read_profiles(tmp_path / name)
+    report = diagnose(tmp_path / name)
+    assert [f"{row.detail}. {row.remedy}" for row in report.itertuples()] == [str(caught.value)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galenic.data.gctx import gctx
+from galenic.data.gctx.gct import write_gct
 from galenic.data.gctx.gctx import GctxFile, write_gctx
 from galenic.data.gctx.selection import select
 from galenic.data.read import profiles
@@ -281,3 +284,20 @@ def test_published_row_orders(shared, reads, name, contiguous):
     assert ({(key[1].start, key[1].stop) for key in reads} == {(0, 978)}) is contiguous
     whole = profiles(folder / "original" / name)
     np.testing.assert_array_equal(adata.X, whole[:, adata.var_names].X)
+
+
+@pytest.mark.parametrize("write", [write_gct, gctx.write_gctx])
+def test_where_nothing_can_be_written_is_told_in_words(tmp_path, write):
+    adata = AnnData(np.ones((1, 2), dtype=np.float32))
+    (tmp_path / "file").write_text("x")
+    places = [tmp_path / "file" / "a.gct", tmp_path / "none" / "a.gct"]
+    if os.geteuid():
+        (tmp_path / "closed").mkdir(mode=0o500)
+        places.append(tmp_path / "closed" / "a.gct")
+    for path in places:
+        with pytest.raises(OSError, match=r"a\.gct should be a place to write to; the system refuses it \(") as caught:
+            write(adata, path)
+        assert "name another place." in str(caught.value)
+        assert ".part" not in str(caught.value)
+        assert "flags" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({"file", *(["closed"] if os.geteuid() else [])})

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from galenic.data.prepare import counts_to_z, modz, replicate_weights, robust_z
 from galenic.data.read import profiles
+from galenic.data.scores import Scale, scale_of
 
 
 def plates(rng, n_plates=3, n=20, n_genes=15):
@@ -88,6 +89,7 @@ def test_clipping_is_counted(rng):
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
+        (None, {}, r"'plate'; it has no columns at all. Give .*--sample-info"),
         ({}, {"against": "dmso"}, "'population' or 'vehicle'"),
         ({"plate": None}, {}, r"every profile should have a 'plate'; 60 of 60 have none"),
         ({}, {"by": "batch"}, r"needs the column\(s\) 'batch'"),
@@ -102,9 +104,51 @@ def test_clipping_is_counted(rng):
 )
 def test_what_robust_z_refuses(rng, change, options, message):
     adata = plates(rng)
-    adata.obs = adata.obs.assign(**change)
+    adata.obs = adata.obs[[]] if change is None else adata.obs.assign(**change)
     with pytest.raises(ValueError, match=message):
         robust_z(adata, **options)
+
+
+def test_scores_are_not_scored_again_unless_forced(rng):
+    z = robust_z(plates(rng))
+    with pytest.raises(ValueError, match=r"should be log2 .*; of these [45]\d\.\d% of \d+ .*: they are scores"):
+        robust_z(z)
+    assert robust_z(z, force=True).shape == z.shape
+    few = plates(rng)
+    few.X[:2] = -0.1
+    assert robust_z(few).shape == few.shape
+
+
+def test_levels_are_no_replicates(rng):
+    adata = plates(rng)
+    with pytest.raises(ValueError, match=r"replicates should be z-scores.*0\.0% of 900 values .*--level 4"):
+        modz(adata, by=["pert_id"])
+    assert modz(robust_z(adata), by=["pert_id"]).n_obs == 7
+    adata.X[:] = 0
+    assert (modz(adata, by=["pert_id"]).X == 0).all()
+
+
+def test_rounded_levels_are_told_with_numbers(rng):
+    adata = plates(rng)
+    adata.X[:] = 8
+    adata.X[3] = 9
+    with pytest.warns(UserWarning, match=r"all 900 values .* whole numbers \(8 to 9\).*of 6\.74: 1\.7% of the scores"):
+        z = robust_z(adata)
+    np.testing.assert_allclose(z.X[3], 1 / 0.14826, rtol=1e-6)
+
+
+def test_a_scale_does_not_depend_on_parts_and_a_large_matrix_is_sampled(rng, monkeypatch):
+    X = rng.normal(size=(50, 10))
+    X[::7, 2], X[3] = np.nan, 0
+    parts = Scale()
+    for start in range(0, 50, 9):
+        parts = parts.plus(X[start : start + 9])
+    assert parts == Scale().plus(X) == scale_of(X) == scale_of(sparse.csr_matrix(X))
+    assert parts.negative == (X < 0).sum()
+    assert parts.known == np.isfinite(X).sum()
+    assert parts.nonzero == np.count_nonzero(X[np.isfinite(X)])
+    monkeypatch.setattr("galenic.data.scores.BLOCK", 100)
+    assert scale_of(X) == Scale().plus(X[::5])
 
 
 def loop_modz(adata, landmark):

@@ -80,6 +80,10 @@ def test_a_subset_is_the_whole_and_then_the_subset(path, genes, rows):
     ("wanted", "message"),
     [
         ({"genes": ["100", "TP53"]}, r"2 wanted genes should be in .* once; 1 are not \(first: 'TP53'"),
+        (
+            {"genes": ["GENE1", "100", "102"]},
+            r"of the 3 wanted of .* 2 are ids \(first: '100', '102'\) and 1 symbols \(first: 'GENE1'\)\. Name all",
+        ),
         ({"genes": ["100", "100"]}, "wanted genes must be unique"),
         ({"genes": "all"}, "None, 'landmark' or a list"),
         ({"rows": ["p9"]}, r"1 wanted profiles should be in .* once; 1 are not"),
@@ -202,6 +206,7 @@ def test_genes_without_their_own_entrez_id_keep_the_name_of_the_row():
         (None, FileNotFoundError, "does not exist"),
         (b"", ValueError, "0 bytes"),
         (b"cell,drug\nA,B\n", ValueError, "should be GCT"),
+        (b"hello world\n", ValueError, r"starts with 'hello world\\n'"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), ValueError, "whole HDF5 file"),
         (b"\x1f\x8b" + bytes(100), ValueError, "whole compressed file"),
         ("folder", ValueError, r"should hold store.json, .* holds nothing"),
@@ -260,6 +265,54 @@ def test_columns_of_phases_stay_text_or_numbers(tmp_path):
     pd.testing.assert_frame_equal(back[["text", "number"]], joined.obs[["text", "number"]])
 
 
+def test_what_was_joined_says_what_was_kept():
+    one, two = example(seed=1), example(seed=2)
+    two.obs_names = [f"q{i}" for i in range(6)]
+    joined, _ = join_phases({"I": one, "II": two})
+    assert joined.uns["steps"][-4:] == [
+        "I genes: 8 kept, 0 dropped (in every release)",
+        "II genes: 8 kept, 0 dropped (in every release)",
+        "I profiles: 6 kept, 0 dropped (all are kept)",
+        "II profiles: 6 kept, 0 dropped (all are kept)",
+    ]
+
+
+@pytest.mark.parametrize("to_folder", [False, True])
+def test_levels_are_not_joined_with_scores_unsaid(tmp_path, to_folder):
+    levels, scores = example(seed=1), example(seed=2)
+    levels.X = levels.X + 9
+    scores.obs_names = [f"q{i}" for i in range(6)]
+    phases = {"I": levels, "II": scores}
+    join = (lambda: convert(phases, tmp_path / "both", genes=None)) if to_folder else (lambda: join_phases(phases))
+    with pytest.warns(UserWarning, match=r"1 look like expression \(I: 0\.0% of 47 .* 1 like z-scores \(II: \d+\.\d%"):
+        join()
+
+
+def test_repeated_ids_are_refused_once_and_without_other_words(tmp_path):
+    adata = example()
+    for axis, names in (("obs", ["p0", "p0", *"abcd"]), ("var", ["100", "100", *"abcdef"])):
+        twice = adata.copy()
+        with warnings.catch_warnings(action="ignore"):
+            setattr(twice, f"{axis}_names", names)
+            twice.write_h5ad(tmp_path / f"{axis}.h5ad")
+        what = "profile ids" if axis == "obs" else "gene ids"
+        with pytest.raises(ValueError, match=rf"{what} of {axis}.h5ad must be unique; 1 stand more than once"):
+            profiles(tmp_path / f"{axis}.h5ad")
+        with pytest.raises(ValueError, match=rf"{what} of {axis}.h5ad must be unique"):
+            convert(tmp_path / f"{axis}.h5ad", tmp_path / "folder", genes=None)
+        with pytest.raises(ValueError, match=rf"{what} of the AnnData must be unique"):
+            convert(twice, tmp_path / "folder", genes=None)
+
+
+def test_the_missing_of_cmap_are_missing_in_every_format(tmp_path):
+    adata = example()
+    adata.X[2, 3] = -666
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    assert np.isnan(profiles(tmp_path / "a.h5ad").X[2, 3])
+    convert(tmp_path / "a.h5ad", tmp_path / "a", genes=None)
+    assert np.isnan(profiles(tmp_path / "a").X[2, 3])
+
+
 def test_phases_without_common_genes_are_refused():
     other = example()
     other.var_names = [f"g{i}" for i in range(8)]
@@ -316,6 +369,8 @@ def test_no_control_is_a_treatment():
     with pytest.raises(ValueError, match=r"none is: .*controls"):
         treatments(adata, keep=["trt_oe"])
     with pytest.raises(ValueError, match="needs the column"):
+        treatments(AnnData(np.zeros((1, 1), dtype=np.float32), obs=pd.DataFrame({"x": [1]}, index=["p"])))
+    with pytest.raises(ValueError, match=r"'pert_type', 'pert_id'; it has no columns at all. Give .*--sample-info"):
         treatments(AnnData(np.zeros((1, 1), dtype=np.float32)))
 
 
@@ -346,7 +401,8 @@ def test_files_of_different_row_order_are_joined(shared):
     one = profiles(folder / "CORE_A_level4_ZSPCINF_n40x12328.gctx")
     two = profiles(folder / "slinky_demo.gctx")
     assert one.var_names[0] != two.var_names[0]
-    joined, coverage = join_phases({"new": one, "old": two})
+    with pytest.warns(UserWarning, match=r"1 look like expression \(old: 0.0% .* and 1 like z-scores \(new: 48.1% of"):
+        joined, coverage = join_phases({"new": one, "old": two})
     # 25 of the ids were changed between the releases.
     assert joined.shape == (171, 12_303)
     assert coverage["dropped"].tolist() == [25, 25, 0, 0]

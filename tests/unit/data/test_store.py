@@ -208,6 +208,11 @@ def test_what_cannot_be_written(source, tmp_path, monkeypatch):
     (tmp_path / "there").mkdir()
     with pytest.raises(FileExistsError, match=r"new folder; .* exists"):
         convert(source, tmp_path / "there")
+    with pytest.raises(FileExistsError, match=r"new folder; .* exists. Remove it, or name another"):
+        convert(source, tmp_path / "there", overwrite=True)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match=r"should be a place to write to; the system refuses it \(Not a directory"):
+        convert(source, tmp_path / "file" / "store")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         open_store(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="'float32' or 'float16'"):
@@ -219,6 +224,27 @@ def test_what_cannot_be_written(source, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(ValueError, match="GB of disk"):
         convert(large, tmp_path / "another", genes=None)
+
+
+def test_a_store_is_replaced_when_asked(source, tmp_path):
+    folder = convert(example(seed=3), tmp_path / "store", genes=None)
+    with pytest.raises(FileExistsError, match="replace a store"):
+        convert(source, folder)
+    convert(source, folder, overwrite=True)
+    np.testing.assert_array_equal(open_store(folder).X, profiles(source, genes="landmark").X)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "store"]
+    # The store itself may be what is read: it goes only when the new one is whole.
+    convert(folder, folder, genes=["2", "0"], overwrite=True)
+    np.testing.assert_array_equal(open_store(folder).X, profiles(source, genes=["2", "0"]).X)
+
+
+def test_a_store_whose_ids_repeat_is_refused(source, tmp_path):
+    convert(source, tmp_path / "store")
+    table = pd.read_parquet(tmp_path / "store" / "obs.parquet")
+    table.loc[1, "id"] = table.loc[0, "id"]
+    table.to_parquet(tmp_path / "store" / "obs.parquet", index=False)
+    with pytest.raises(ValueError, match="profile ids of store must be unique; 1 stand more than once"):
+        open_store(tmp_path / "store")
 
 
 def test_a_bar_is_shown(source, tmp_path, capsys):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -18,7 +17,7 @@ from anndata import AnnData
 from galenic.data.checks import first, require_unique
 from galenic.data.gctx.gctx import dense_rows, require_content, without_missing
 from galenic.data.gctx.metadata import MISSING_TEXTS, as_text, released_names
-from galenic.data.gctx.sniff import GZIP, open_lines
+from galenic.data.gctx.sniff import GZIP, open_lines, written_whole
 from galenic.data.gctx.source import Block, sorted_places
 
 TAB = b"\t"
@@ -205,6 +204,8 @@ def write_gct(adata: AnnData, path: str | Path) -> Path:
     ------
     ValueError
         If there is nothing to write, or a name holds a tab or a line break.
+    OSError
+        If the system does not let it be written.
 
     Examples
     --------
@@ -223,18 +224,16 @@ def write_gct(adata: AnnData, path: str | Path) -> Path:
     rows += [[name, *["na"] * len(genes), *texts] for name, texts in profiles.items()]
     labels = list(zip(map(str, adata.var_names), *genes.values(), strict=True))
     _require_plain([text for row in [*rows, *labels] for text in row], path.name)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with gzip.open(part, "wt") if path.suffix == ".gz" else part.open("w", encoding="utf-8") as stream:
-            stream.write(f"#1.3\n{adata.n_vars}\t{adata.n_obs}\t{len(genes)}\t{len(profiles)}\n")
-            stream.writelines("\t".join(row) + "\n" for row in rows)
-            values = dense_rows(adata, 0, adata.n_obs).T
-            for label, row in zip(labels, values, strict=True):
-                # str of a float32 is the shortest text that reads back as the same float32.
-                stream.write("\t".join([*label, *map(str, row)]) + "\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    values = dense_rows(adata, 0, adata.n_obs).T
+    with (
+        written_whole(path) as part,
+        gzip.open(part, "wt", encoding="utf-8") if path.suffix == ".gz" else part.open("w", encoding="utf-8") as stream,
+    ):
+        stream.write(f"#1.3\n{adata.n_vars}\t{adata.n_obs}\t{len(genes)}\t{len(profiles)}\n")
+        stream.writelines("\t".join(row) + "\n" for row in rows)
+        for label, row in zip(labels, values, strict=True):
+            # str of a float32 is the shortest text that reads back as the same float32.
+            stream.write("\t".join([*label, *map(str, row)]) + "\n")
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from anndata import AnnData
 
 from galenic.data.checks import first, require_unique
 from galenic.data.gctx.metadata import MISSING_NUMBER, as_text, released_names
-from galenic.data.gctx.sniff import damage_explained, open_hdf5
+from galenic.data.gctx.sniff import damage_explained, open_hdf5, written_whole
 from galenic.data.gctx.source import Block, runs, sorted_places, windows
 
 MATRIX = "0/DATA/0/matrix"
@@ -166,6 +165,8 @@ def write_gctx(adata: AnnData, path: str | Path, *, compress: bool = False) -> P
     ------
     ValueError
         If there is nothing to write.
+    OSError
+        If the system does not let it be written.
 
     Examples
     --------
@@ -177,21 +178,16 @@ def write_gctx(adata: AnnData, path: str | Path, *, compress: bool = False) -> P
     """
     path = Path(path)
     require_content(adata, path.name)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with h5py.File(part, "w") as file:
-            file.attrs["version"] = np.bytes_("GCTX1.0")
-            chunks = tuple(min(size, most) for size, most in zip(adata.shape, CHUNK, strict=True))
-            kind = "gzip" if compress else None
-            matrix = file.create_dataset(MATRIX, shape=adata.shape, dtype=np.float32, chunks=chunks, compression=kind)
-            height = CHUNK[0] * max(1, (4 << 20) // (CHUNK[0] * adata.n_vars))
-            for start in range(0, adata.n_obs, height):
-                matrix[start : start + height] = dense_rows(adata, start, start + height)
-            _write_metadata(file, PROFILES, adata.obs_names, released_names(adata.obs, "profiles"))
-            _write_metadata(file, GENES, adata.var_names, released_names(adata.var, "genes"))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path) as part, h5py.File(part, "w") as file:
+        file.attrs["version"] = np.bytes_("GCTX1.0")
+        chunks = tuple(min(size, most) for size, most in zip(adata.shape, CHUNK, strict=True))
+        kind = "gzip" if compress else None
+        matrix = file.create_dataset(MATRIX, shape=adata.shape, dtype=np.float32, chunks=chunks, compression=kind)
+        height = CHUNK[0] * max(1, (4 << 20) // (CHUNK[0] * adata.n_vars))
+        for start in range(0, adata.n_obs, height):
+            matrix[start : start + height] = dense_rows(adata, start, start + height)
+        _write_metadata(file, PROFILES, adata.obs_names, released_names(adata.obs, "profiles"))
+        _write_metadata(file, GENES, adata.var_names, released_names(adata.var, "genes"))
     return path
 
 

@@ -140,9 +140,15 @@ def find_genes(var: pd.DataFrame, genes: Genes, name: str) -> np.ndarray:
             raise ValueError(f"genes should be None, 'landmark' or a list of ids; received {genes!r}. Choose one.")
         return _landmarks(var, name)
     wanted = pd.Index(as_text(list(genes)))
-    known = [var.index, *(pd.Index(as_text(var[column])) for column in (ROW_ID, "symbol") if column in var)]
-    best = max(known, key=lambda names: int(wanted.isin(names).sum()))
-    return _places(best, wanted, "genes", name)
+    kinds = {"ids": var.index}
+    kinds |= {
+        text: pd.Index(as_text(var[key]))
+        for key, text in ((ROW_ID, "ids of rows"), ("symbol", "symbols"))
+        if key in var
+    }
+    best = max(kinds, key=lambda kind: int(wanted.isin(kinds[kind]).sum()))
+    _require_one_kind(wanted, best, kinds, name)
+    return _places(kinds[best], wanted, "genes", name)
 
 
 def find_rows(ids: pd.Index, rows: Rows, name: str) -> np.ndarray:
@@ -246,6 +252,20 @@ def _landmarks(var: pd.DataFrame, name: str) -> np.ndarray:
         f"{first(var.columns, 6) or 'none'}). Give gene_info= (--gene-info), a table with pr_gene_id and pr_is_lm or "
         "gene_id and feature_space, or read all genes with genes=None (--genes all)."
     )
+
+
+def _require_one_kind(wanted: pd.Index, best: str, kinds: dict[str, pd.Index], name: str) -> None:
+    """Genes that are known, but by another kind of id than the others, are not unknown."""
+    rest = wanted[~wanted.isin(kinds[best])]
+    for kind, names in kinds.items():
+        others = rest[rest.isin(names)]
+        if len(others):
+            same = wanted[wanted.isin(kinds[best])]
+            raise ValueError(
+                f"the wanted genes should be named by one kind of id; of the {len(wanted):,} wanted of {name} "
+                f"{len(same):,} are {best} (first: {first(same)}) and {len(others):,} {kind} (first: {first(others)}). "
+                "Name all of them by the same kind."
+            )
 
 
 def _places(known: pd.Index, wanted: pd.Index, what: str, name: str) -> np.ndarray:

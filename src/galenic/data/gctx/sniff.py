@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, cast
 
@@ -17,6 +18,10 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 GZIP = b"\x1f\x8b"
 GCT_VERSIONS = ("#1.2", "#1.3")
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
+NAMED = (".gct", ".gct.gz", ".gctx")
+"""Ends of names that nothing but profiles has."""
+PERTURBED = frozenset({"pert_id", "pert_type", "pert_name", "pert_iname", "cmap_name"})
+"""Columns of which a table of profiles has one."""
 Format = Literal["gct", "gctx", "h5ad", "unknown"]
 
 
@@ -47,6 +52,15 @@ def format_of(path: str | Path) -> Format:
     with open_lines(path) as stream:
         line = stream.readline(64)
     return "gct" if line.decode("utf-8-sig", errors="replace").strip() in GCT_VERSIONS else "unknown"
+
+
+def holds_profiles(path: str | Path) -> bool:
+    """Whether an h5ad file is of profiles of perturbed cells: it names their perturbagens, or galenic wrote it so."""
+    with open_hdf5(path) as file:
+        obs = file["obs"]
+        # Files of the first years hold a table there, not a group.
+        columns = set(obs) if isinstance(obs, h5py.Group) else set(obs.dtype.names or ())
+        return bool(columns & PERTURBED) or "steps" in file.get("uns", ())
 
 
 @contextmanager
@@ -95,11 +109,45 @@ def damage_explained(path: str | Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """A place beside ``path`` to write to; it takes the place of ``path`` once all is written.
+
+    Raises
+    ------
+    OSError
+        If the system does not let it be written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    with writing_explained(path):
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            # What cannot be written cannot be removed either; the first error is the one to tell.
+            with suppress(OSError):
+                part.unlink()
+
+
+@contextmanager
+def writing_explained(path: str | Path) -> Iterator[None]:
+    """Turn what the system says of a place that it does not let be written into the user's words."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(
+            f"{path} should be a place to write to; the system refuses it ({reason}). Check the folder, its "
+            "permissions and its free space, or name another place."
+        ) from error
+
+
 def not_profiles(path: str | Path) -> ValueError:
     """The error for a file of another kind."""
     path = Path(path)
     with path.open("rb") as stream:
-        start = stream.read(24)
+        start = stream.read(24).decode(errors="replace")
     return ValueError(
         f"profiles should be GCT ('#1.2' or '#1.3' in its first line), GCTX, h5ad, or a folder of 'galenic data "
         f"convert'; {path.name} starts with {start!r}. Export it as one of these."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from galenic.data.checks import require_unique
 from galenic.data.gctx.gct import GctFile
 from galenic.data.gctx.gctx import GctxFile, dense_rows
 from galenic.data.gctx.selection import Genes, Rows, Selection, select
@@ -33,6 +35,11 @@ class AnnDataSource:
         For messages.
     opened
         Opens it; its matrix is read while it is open, a block at a time.
+
+    Raises
+    ------
+    ValueError
+        If ids of profiles or of genes repeat.
     """
 
     def __init__(self, name: str, opened: Callable[[], AbstractContextManager[AnnData]]) -> None:
@@ -40,6 +47,8 @@ class AnnDataSource:
         self._opened = opened
         with opened() as adata:
             self.profiles, self.genes = adata.obs.copy(), adata.var.copy()
+            require_unique(self.profiles.index, f"profile ids of {name}")
+            require_unique(self.genes.index, f"gene ids of {name}")
             self.steps = tuple(str(step) for step in adata.uns.get("steps", ()))
 
     def blocks(self, rows: np.ndarray, genes: np.ndarray, size: int) -> Iterator[Block]:
@@ -151,7 +160,10 @@ def _backed(path: Path) -> Iterator[AnnData]:
     with open_hdf5(path) as file:
         if "X" not in file:
             raise ValueError(f"{path.name} should hold a matrix in X; it has none. Write the profiles into X.")
-    adata = open_h5ad(path, backed=True)
+    with warnings.catch_warnings():
+        # Ids that repeat are refused in words; that anndata would take them is no news.
+        warnings.filterwarnings("ignore", ".* names are not unique", UserWarning)
+        adata = open_h5ad(path, backed=True)
     try:
         yield adata
     finally:

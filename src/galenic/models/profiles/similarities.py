@@ -23,7 +23,7 @@ class RawCosine(ProfileModel):
     Examples
     --------
     >>> import anndata, numpy as np
-    >>> profiles = anndata.AnnData(np.array([[3.0, 4.0], [6.0, 8.0]], dtype="float32"))
+    >>> profiles = anndata.AnnData(np.array([[3.0, -4.0], [6.0, -8.0]], dtype="float32"))
     >>> model = RawCosine().fit(profiles)
     >>> vectors = model.embed(profiles)
     >>> model.similarity(vectors, vectors).round(3).tolist()
