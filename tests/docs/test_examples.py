@@ -38,7 +38,10 @@ def blocks(language: str, page: Path = README) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
 
 
-@pytest.mark.parametrize("page", [README, METHODS / "kdrug.md"], ids=lambda page: page.name)
+PAGES = [README, *(METHODS / f"{name}.md" for name in ("kdrug", "readacross", "floors"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_of_the_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = blocks("python", page)
     assert code
@@ -47,11 +50,12 @@ def test_python_of_the_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytes
         exec(compile(block, page.name, "exec"), {})
 
 
-def test_commands_of_the_readme_are_understood(tmp_path: Path) -> None:
-    """Each galenic line of the README parses: its verb and every flag exist."""
+def test_commands_of_the_pages_are_understood(tmp_path: Path) -> None:
+    """Each galenic line of README and methods parses: its verb and every flag exist."""
     lines = [
         line
-        for block in blocks("sh")
+        for page in PAGES
+        for block in blocks("sh", page)
         for line in block.replace("\\\n", " ").splitlines()
         if line.startswith("galenic ")
     ]
