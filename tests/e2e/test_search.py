@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
 from commands import galenic
 
 from galenic.cli.main import _explain
-from galenic.cli.search import command
+from galenic.cli.search import command, show
 from galenic.data.convert import convert
 from galenic.data.gctx.gct import write_gct
 from galenic.data.gctx.gctx import write_gctx
@@ -60,7 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = galenic("search", "build", "model", "profiles.h5ad", *flags, cwd=folder)
     assert shown.returncode == 0, shown.stderr
     assert "60 perturbagens, 240 profiles, RawCosine" in shown.stdout
-    assert "annotated perturbagens: 60 kept" in shown.stdout
+    assert "perturbagens with moa: 60 kept, 0 not (known of all)" in shown.stdout
+    assert "perturbagens with target: 6 kept, 54 not (nothing is known of them)" in shown.stdout
     return folder
 
 
@@ -97,6 +98,12 @@ def test_a_query_by_name_writes_a_run_folder_and_prints_hits(folder: Path) -> No
     assert first["label"] == known["SIM-00007"]
     assert first["q_value"] < 0.05
     assert (hits["tanimoto"] == 1).all()
+    assert hits["above"].is_monotonic_decreasing
+    # Headings are whole at 80 columns.
+    assert all(word in shown.stdout for word in ("similarity", "above", "structure", "perturbagen"))
+    page = (folder / "run" / "report.html").read_text(encoding="utf-8")
+    assert "AUROC of a mechanism" in page
+    assert "RMSE" not in page
     before = (folder / "run" / "report.html").stat().st_mtime_ns
     assert galenic("report", "run", cwd=folder).returncode == 0
     assert (folder / "run" / "report.html").stat().st_mtime_ns > before
@@ -179,6 +186,17 @@ QUERIES = {
     "a table of other genes": (("--profile", "mouse.csv"), "none of its columns"),
     "text in numbers": (("--profile", "text.csv"), "should be a number"),
     "repeated ids": (("--profile", "twice.csv"), "stand"),
+    "a row that stands twice": (("--profile", "repeated.csv", "--row", "p"), "1 stand more than once (first: 'p')"),
+    "a row of GCT that stands twice": (("--profile", "repeated.gct", "--row", "p"), "more than once (first: 'p')"),
+    "profiles combined": (("--name", "compound 3", "--level", "profile", "--combine", "max"), "nothing to merge"),
+    "levels of expression": (("--profile", "levels.csv"), "query profiles should be z-scores"),
+    "Ensembl counts": (
+        ("--counts", "ensembl.csv", "--controls", "c0,c1,c2"),
+        "and 197 more, Ensembl ids) or rows (first: 'c0'",
+    ),
+    "Ensembl counts, remedy": (("--counts", "ensembl.csv", "--controls", "c0,c1,c2"), "name --gene-info FILE"),
+    "Ensembl h5ad": (("--counts", "ensembl.h5ad", "--controls", "is_control"), "name --gene-info FILE"),
+    "mouse counts": (("--counts", "mouse_counts.h5ad", "--controls", "is_control"), "translate them by orthologs"),
     "genes that nobody knows": (("--up", "A,B,C"), "0 of 3 are"),
     "lists combined otherwise": (("--up", "up.txt", "--combine", "max"), "Leave --combine out"),
     "no list": (("--up", "nowhere.txt"), "does not exist"),
@@ -199,8 +217,25 @@ def bad(folder: Path) -> Path:
     text = frame.astype(str)
     text.iloc[3, 0] = "high"
     text.to_csv(folder / "text.csv")
+    levels = read_h5ad(folder / "profiles.h5ad")
+    levels.X = np.abs(levels.X) + 4
+    levels.write_h5ad(folder / "expression.h5ad")
+    levels.X[:] = 0
+    levels.write_h5ad(folder / "zeros.h5ad")
     Euclidean().fit(profiles(n_perturbagens=10, n_genes=200)).save(folder / "euclidean")
     pd.concat([frame, frame.iloc[:3]]).to_csv(folder / "twice.csv")
+    (frame.abs() + 4).to_csv(folder / "levels.csv")
+    repeated = frame.T.set_axis(["p", "p"]).rename_axis("profile")
+    repeated.to_csv(folder / "repeated.csv")
+    head = ["#1.2", f"{repeated.shape[1]}\t2", "\t".join(["NAME", "Description", "p", "p"])]
+    body = ["\t".join([str(gene), "na", *map(str, repeated[gene])]) for gene in repeated]
+    (folder / "repeated.gct").write_text("\n".join([*head, *body]) + "\n")
+    counts = pd.read_csv(folder / "counts.csv", index_col=0).T
+    obs = pd.DataFrame({"is_control": [i < 4 for i in range(7)]}, index=counts.index)
+    letters = [f"{'BCDFGHJKLM'[i // 20]}{'aeiou'[i // 4 % 5]}{'pqrs'[i % 4]}" for i in range(200)]
+    for name, genes in (("ensembl", [f"ENSG{i:011d}" for i in range(200)]), ("mouse_counts", letters)):
+        AnnData(counts.set_axis(genes, axis=1).astype("float32"), obs=obs).write_h5ad(folder / f"{name}.h5ad")
+    counts.set_axis([f"ENSG{i:011d}" for i in range(200)], axis=1).to_csv(folder / "ensembl.csv")
     return folder
 
 
@@ -222,7 +257,23 @@ def test_bad_queries_end_in_words_for_the_user(fault: str, bad: Path) -> None:
     assert not (bad / "never").exists()
 
 
+def test_headings_are_whole_at_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    hits = pd.DataFrame({"query": "q", "rank": range(1, 13), "pert_name": "a name of very many letters"})
+    hits = hits.assign(similarity=-0.123, cosine=0.9, above=0.9999, tanimoto=0.5, cell="BT20", moa="x inhibitor " * 4)
+    show(hits, pd.DataFrame([{"query": "q", "searched": 12, "flag": "weak", "reason": "few"}]))
+    said = capsys.readouterr().out.splitlines()
+    assert max(map(len, said)) <= 80
+    heads = ["perturbagen", "similarity", "above", "cosine", "structure", "cell", "moa"]
+    assert said[1].split() == heads
+    for word in ("-0.123", ">99.9%", "0.90", "0.50", "BT20"):
+        assert word in said[2]
+    assert said[-2] == "q: weak (few)"
+
+
 BUILDS = {
+    "expression": (("model", "expression.h5ad"), "profiles of a reference should be z-scores"),
+    "nothing but zeros": (("model", "zeros.h5ad"), "240 of 240 are empty"),
     "a model that cannot be indexed": (("euclidean", "profiles.h5ad"), "Euclidean is not one"),
     "a cut file": (("model", "cut.h5ad"), "should be a whole HDF5 file"),
     "no ids": (("model", "mouse.h5ad"), "pert_id"),

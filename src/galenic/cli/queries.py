@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galenic.data.checks import first
+from galenic.data.checks import first, require_unique
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +49,11 @@ def kind_of(flags: QueryFlags) -> str:
         raise ValueError(
             "connectivity with lists of genes is always combined by its 67th or 33rd percentile; received --combine "
             f"{flags.combine}. Leave --combine out."
+        )
+    if flags.level == "profile" and flags.combine != "mean":
+        raise ValueError(
+            "--combine merges the similarities of a perturbagen's profiles, and --level profile has nothing to merge; "
+            f"received --combine {flags.combine}. Leave one of the two out."
         )
     return named[0]
 
@@ -137,7 +142,7 @@ def query_profiles(path: str, row: str | None, reference: Reference) -> AnnData:
     from galenic.data.read.profiles import selection
 
     if not Path(path).is_dir() and format_of(path) == "unknown":
-        adata = _table(path, reference.genes, "z-scores")
+        adata = _table(path, reference.genes, "z-scores", "Name genes by Entrez id or symbol.")
         return _one(adata, row, path)
     chosen = selection(path)
     if row is None and len(chosen.obs) > MOST:
@@ -158,7 +163,12 @@ def counted(flags: QueryFlags, reference: Reference) -> tuple[AnnData, pd.DataFr
     landmarks = _landmarks(reference.genes, flags.gene_info)
     with open(path, "rb") as stream:
         is_h5ad = stream.read(len(HDF5)) == HDF5
-    counts = open_h5ad(Path(path)) if is_h5ad else _table(path, landmarks, "counts")
+    remedy = (
+        "Name genes by Entrez id or symbol, or name --gene-info FILE, a table with the columns gene_id (Entrez) and "
+        "ensembl_id or gene_symbol as the counts have them."
+    )
+    counts = open_h5ad(Path(path)) if is_h5ad else _table(path, landmarks.set_index("gene_id"), "counts", remedy)
+    _require_landmarks(counts.var_names, landmarks, Path(path).name, remedy)
     is_control = _controls(counts, str(flags.controls))
     z, coverage = counts_to_z(counts, controls=is_control, landmarks=landmarks)
     if flags.row:
@@ -218,7 +228,34 @@ def _number(text: str, item: str) -> float:
         ) from error
 
 
-def _table(path: str, genes: pd.DataFrame, what: str) -> AnnData:
+def _genes_said(names: pd.Index) -> str:
+    """The first names of genes, with what they are where that hinders."""
+    from galenic.data.genes import kind_of_names, look_like_mouse
+
+    names, kind = names[:2000], ""
+    if kind_of_names(names) == "ensembl":
+        kind = ", Ensembl ids"
+    if look_like_mouse(names):
+        kind = ", mouse genes: translate them by orthologs first"
+    return f"{first(names)}{kind}"
+
+
+def _require_landmarks(names: pd.Index, landmarks: pd.DataFrame, file: str, remedy: str) -> None:
+    """Counts of too few of the reference's genes are told in the flags of the command line."""
+    from galenic.data.aligned import LEAST
+    from galenic.data.genes import clean_names
+
+    own = set(clean_names(names))
+    measured = landmarks.astype(str).isin(own).any(axis=1)
+    if measured.mean() < LEAST:
+        raise ValueError(
+            f"{LEAST:.0%} of the {len(landmarks):,} landmark genes should be measured; {int(measured.sum()):,} "
+            f"({measured.mean():.0%}) are (missing first: {first(landmarks['gene_id'][~measured])}; {file} has "
+            f"{_genes_said(names)}). {remedy}"
+        )
+
+
+def _table(path: str, genes: pd.DataFrame, what: str, remedy: str) -> AnnData:
     """A table of numbers with the genes across, whichever way round the file has them."""
     import pandas as pd
 
@@ -227,13 +264,14 @@ def _table(path: str, genes: pd.DataFrame, what: str) -> AnnData:
     from galenic.data.read.matrices import to_anndata
 
     frame = read.matrix(path)
-    known = {*map(str, genes.index), *(str(name) for column in genes for name in genes[column])}
+    # Ids and symbols, and what else a table of genes knows.
+    known = {*map(str, genes.index), *(str(name) for column in genes for name in genes[column].dropna())}
     across, down = (sum(name in known for name in clean_names(axis)) for axis in (frame.columns, frame.index))
     if not max(across, down):
         raise ValueError(
             f"{Path(path).name} should hold {what} of the reference's genes; none of its columns (first: "
-            f"{first(frame.columns)}) or rows (first: {first(frame.index)}) is called as one ({first(genes.index)}). "
-            "Name genes by Entrez id or symbol."
+            f"{_genes_said(frame.columns)}) or rows (first: {_genes_said(frame.index)}) is called as one "
+            f"({first(genes.index)}). {remedy}"
         )
     frame = frame if across >= down else frame.T
     twice = pd.Index(clean_names(frame.columns))
@@ -242,6 +280,7 @@ def _table(path: str, genes: pd.DataFrame, what: str) -> AnnData:
             f"each gene of {Path(path).name} should stand once; {int(twice.duplicated().sum()):,} are repeated (first: "
             f"{first(twice[twice.duplicated()].unique())}). Merge or drop the repeats."
         )
+    require_unique(frame.index, f"names in {Path(path).name}")
     return to_anndata(frame)
 
 
@@ -298,5 +337,9 @@ def _known(name: str, known: pd.Index, path: str) -> str:
         near = nearest_names(name, map(str, known)) or list(map(str, known[:3]))
         raise ValueError(
             f"{name!r} should be one of the {len(known):,} of {Path(path).name}; it is none. Near it: {first(near)}."
+        )
+    if (n := int((known == name).sum())) > 1:
+        raise ValueError(
+            f"each name of {Path(path).name} should stand once; {name!r} stands {n:,} times. Rename or drop repeats."
         )
     return name

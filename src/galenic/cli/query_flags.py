@@ -32,14 +32,15 @@ class QueryFlags:
     reverse
         Search for what acts in the opposite way.
     level
-        Find perturbagens, or single profiles.
+        Find perturbagens, or single profiles (which leave nothing to --combine).
     combine
         Similarity to a perturbagen: to the mean of its profiles, or the highest (max) or 67th percentile (q67) of those
         to its profiles.
     k
         Number of hits.
     where
-        Only these profiles, as cell=A375|PC3,dose=1..10,time=24,type=trt_cp.
+        Compare with these profiles only, as cell=A375|PC3,dose=1..10,time=24,type=trt_cp; the query itself keeps all
+        its profiles.
     overwrite
         Replace an earlier run in the same folder.
     """

@@ -163,22 +163,62 @@ def show(hits: pd.DataFrame, asked: pd.DataFrame) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    screen = Console()
     for row in asked.to_dict("records"):
         own = hits[hits["query"] == row["query"]].head(N_SHOWN)
+        texts, numbers = _columns(own)
+        # Headings and numbers are whole; texts share what is left. Every column has a blank on either side.
+        room = screen.width - 4 - sum(max(map(len, (name, *shown))) + 2 for name, shown in numbers.items())
+        widths = _widths({name: max(map(len, (name, *shown))) for name, shown in texts.items()}, room - 2 * len(texts))
         table = Table(title=f"{row['query']}, {row['searched']:,} searched", title_justify="left", box=None)
-        # Corrected for hubs, similarity is near 0 even for twins: the cosine is what people know.
-        corrected = "cosine" in own and bool(((own["similarity"] - own["cosine"]).abs() > 1e-6).any())
-        more = (*(["cosine"] if corrected else []), *(["cell"] if "cell" in own else []))
-        told = (*more, "moa", *([] if more else ["target"]), "tanimoto")
-        columns = [name for name in told if name in own and own[name].notna().any()]
         table.add_column("", justify="right")
-        for name in ("perturbagen", "similarity", *columns):
-            numeric = name in ("similarity", "cosine", "tanimoto")
-            table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
-        for hit in own.to_dict("records"):
-            shown = [f"{hit[name]:.2f}" if name in ("cosine", "tanimoto") else str(hit[name]) for name in columns]
-            shown = ["–" if text in ("nan", "None") else shorten(text, 22) for text in shown]
-            table.add_row(str(hit["rank"]), shorten(str(hit["pert_name"]), 18), f"{hit['similarity']:.3f}", *shown)
-        Console().print(table)
+        cells = [[str(rank) for rank in own["rank"]]]
+        order = ["perturbagen", *numbers, *(name for name in texts if name != "perturbagen")]
+        for name in order:
+            table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+            cells.append(numbers[name] if name in numbers else [shorten(text, widths[name]) for text in texts[name]])
+        for line in zip(*cells, strict=True):
+            table.add_row(*line)
+        screen.print(table)
         if row.get("flag"):
             typer.echo(f"{row['query']}: {row['flag']} ({row['reason']})")
+    if "above" in hits:
+        typer.echo("above: share of pairs of perturbagens in the reference that are less similar")
+
+
+def _columns(own: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """What is shown of hits, texts and numbers, by heading."""
+    # Corrected for hubs, similarity is near 0 even for twins: the cosine is what people know.
+    corrected = "cosine" in own and bool(((own["similarity"] - own["cosine"]).abs() > 1e-6).any())
+    more = corrected or "cell" in own
+    texts = {"perturbagen": [str(name) for name in own["pert_name"]]}
+    for name in ("cell", "moa", *([] if more else ["target"])):
+        if name in own and own[name].notna().any():
+            texts[name] = ["–" if value != value or value is None else str(value) for value in own[name]]
+    numbers = {"similarity": [f"{value:.3f}" for value in own["similarity"]]}
+    if "above" in own and own["above"].notna().any():
+        numbers["above"] = [percent(value) for value in own["above"]]
+    for name, heading in (("cosine", "cosine"), ("tanimoto", "structure")):
+        if name in own and own[name].notna().any() and (corrected or name != "cosine"):
+            numbers[heading] = ["–" if value != value else f"{value:.2f}" for value in own[name]]
+    return texts, numbers
+
+
+def percent(share: float) -> str:
+    """A share near 1 without rounding it to all.
+
+    >>> percent(0.9981), percent(0.99999), percent(0.5)
+    ('99.8%', '>99.9%', '50.0%')
+    """
+    return "–" if share != share else ">99.9%" if share > 0.9995 else f"{share:.1%}"
+
+
+def _widths(wanted: dict[str, int], room: int) -> dict[str, int]:
+    """Widths of columns of text that together fit: the widest give way first, headings stay whole."""
+    widths = {name: min(n, 22) for name, n in wanted.items()}
+    while sum(widths.values()) > room:
+        widest = max(widths, key=lambda name: widths[name] - len(name))
+        if widths[widest] <= len(widest):
+            break
+        widths[widest] -= 1
+    return widths

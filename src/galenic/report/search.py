@@ -10,15 +10,16 @@ import pandas as pd
 from galenic.report.blocks import Block, Cell, Drawings, Section, Table, Text
 from galenic.report.neighbours import listed, text_of
 from galenic.report.run import Run
-from galenic.report.words import count, number, p_value
+from galenic.report.words import NOTHING, count, number, p_value
 
 N_QUERIES = 6  # that are told of in words, one by one
 N_ROWS, N_LABELS, N_DRAWINGS = 500, 40, 11  # hits and labels of a table, structures: what a page can show
 FOUND = 0.05  # q-value up to which a label counts as enriched
+DISTANT, SURPASSED = 0.9, 0.95  # of known profiles, beyond which a query is far off; of vehicles that it should surpass
 KINDS = {"moa": "mechanism", "target": "target"}
 FLAGS = {
     "far": "It lies far from everything the model learned from, so its neighbours may mean little",
-    "weak": "It changes few genes, so its direction may be chance",
+    "weak": "It changes few genes, or no more than vehicles do, so its direction may be chance",
     "scattered": "Its profiles disagree, so their mean may stand for none of them",
     "single": "It is one profile alone, so nothing says whether it repeats",
 }
@@ -56,6 +57,8 @@ def hits(run: Run) -> Section | None:
     title = "Structures of the first hits" + (f" of {table['query'].iloc[0]}" if several else "")
     opposite = "does the opposite of" if run.record["fields"].get("reverse") else "acts like"
     how = f"The higher the {_measure(table)}, the more the hit {opposite} the query."
+    if "above" in table and table["above"].notna().any():
+        how += f" Of the first hit it is higher than of {_above(table['above'].iloc[0])} of pairs in the reference."
     if "tanimoto" in table and table["tanimoto"].notna().any():
         how += " Likeness of structure played no part: a hit of another structure and one mechanism is worth a look."
     blocks: list[Block] = [block]
@@ -75,8 +78,9 @@ def enriched(run: Run) -> Section | None:
     blocks: list[Block] = [_found(name, rows, several) for name, rows in list(table.groupby("query", sort=False))[:6]]
     blocks.append(_label_table(table, several))
     how = (
-        "Perturbagens of which no mechanism or target is known do not count. A q-value tells how surprising a find is, "
-        "not how large."
+        "Perturbagens of which no mechanism or target is known do not count, so these are not the rows of the table of "
+        "hits: counted are the first with a known label, a tenth of all that were searched, at least 10 and at most as "
+        "many as hits were asked for. A q-value tells how surprising a find is, not how large."
     )
     return Section("enrichment", "Enriched mechanisms and targets", how, blocks)
 
@@ -102,7 +106,8 @@ def _label_table(table: pd.DataFrame, several: bool) -> Table:
     head = ["kind", "label", "known", "among hits", "odds", "q-value", "AUROC", "q, rank"]
     hints = {
         "known": "perturbagens with this label among those that were searched",
-        "among hits": "how many of them are among the first",
+        "among hits": "how many of them are among the first perturbagens of which a mechanism (or target) is known; "
+        "counted are a tenth of all that were searched, at least 10, and at most as many as hits were asked for",
         "q-value": "share of false finds to be expected (Benjamini-Hochberg), hypergeometric test of the hits",
         "AUROC": "over the whole ranking: 1 where all with the label come first, 0 where all come last, 0.5 by chance",
         "q, rank": "q-value of the AUROC (Mann-Whitney test)",
@@ -140,7 +145,11 @@ def _told(row: dict[Any, Any]) -> str:
     if row.get("reverse") in (True, "True"):
         said += " It was turned round: hits do the opposite."
     what = "profile" if row.get("level") == "profile" else "perturbagen"
-    return f"{said} Compared with {_many(n, what)}."
+    said += f" Compared with {_many(n, what)}."
+    if text_of(row.get("where")):
+        said += f" Only profiles with {row['where']} were compared, {count(row.get('profiles_compared'))} of them"
+        said += "; the query itself keeps all its profiles." if row["kind"] == "perturbagen" else "."
+    return said
 
 
 def _trust(row: dict[Any, Any]) -> Text:
@@ -151,17 +160,46 @@ def _trust(row: dict[Any, Any]) -> Text:
         return Text(f"{doubts} ({text_of(row['reason'])}).", "warning")
     if row["kind"] == "gene lists":
         return Text("Enough of the genes are known. How strong and how far a list is cannot be told.", "note")
-    parts = []
-    share = row.get("strength_quantile")
-    if isinstance(share, float) and share == share:
-        parts.append(f"it changes more genes than {share:.0%} of the profiles")
-    if row["kind"] == "perturbagen" and row.get("agreement") == row.get("agreement"):
-        parts.append(f"its profiles agree with each other (mean cosine {number(row['agreement'], 2)})")
-    far = row.get("distance_quantile")
-    if isinstance(far, float) and far == far:
-        parts.append(f"it lies nearer to what is known than {1 - far:.0%} of known profiles lie to each other")
-    because = f": {', and '.join(parts)}" if parts else ""
-    return Text(f"Nothing speaks against the query{because}.", "good")
+    parts = [*_strength(row), *_distance(row)]
+    against = [words for words, doubt in parts if doubt]
+    if against:
+        return Text("; ".join(f"{words[0].upper()}{words[1:]}" for words in against) + ".", "note")
+    because = f": {', and '.join(words for words, _ in parts)}" if parts else ""
+    silent = "vehicle_strength" in row and _known(row, "vehicle_strength") is None
+    blind = " Too few vehicles came with the reference to tell how strong chance is." if silent else ""
+    return Text(f"Nothing speaks against the query{because}.{blind}", "good")
+
+
+def _strength(row: dict[Any, Any]) -> Iterator[tuple[str, bool]]:
+    """How strong the query is beside profiles and vehicles, and whether its profiles agree; and what is a doubt."""
+    share, vehicles = _known(row, "strength_quantile"), _known(row, "vehicle_strength")
+    if share is not None:
+        yield f"it changes more genes than {share:.0%} of the profiles", False
+    if vehicles is not None:
+        yield f"it changes more genes than {vehicles:.0%} of {count(row['vehicles'])} vehicles", False
+    alike = _known(row, "vehicle_similarity")
+    if alike is not None and alike < SURPASSED:
+        yield f"its best hit is no more similar than those of {1 - alike:.0%} of the vehicles", True
+    if row["kind"] == "perturbagen" and _known(row, "agreement") is not None:
+        yield f"its profiles agree with each other (mean cosine {number(row['agreement'], 2)})", False
+
+
+def _distance(row: dict[Any, Any]) -> Iterator[tuple[str, bool]]:
+    """How near the query lies to what is known, and whether that is a doubt."""
+    far = _known(row, "distance_quantile")
+    if far is None:
+        return
+    if far <= 0.5:
+        yield f"it lies near what is known, nearer than {1 - far:.0%} of the known profiles lie to their nearest", False
+    else:
+        words = f"it lies farther from what is known than {far:.0%} of the known profiles lie from their nearest"
+        yield words + (", so its neighbours may mean little" if far > DISTANT else ""), far > DISTANT
+
+
+def _known(row: dict[Any, Any], name: str) -> float | None:
+    """A number of a query, if it has one."""
+    value = row.get(name)
+    return float(value) if isinstance(value, (int, float)) and value == value else None
 
 
 def _hit_table(table: pd.DataFrame, several: bool, shown: str) -> Table:
@@ -170,7 +208,7 @@ def _hit_table(table: pd.DataFrame, several: bool, shown: str) -> Table:
     largest = table[barred].abs().max() or 1.0
     there = {name for name in table if table[name].notna().any()}
     there -= {name for name in ("dose", "time") if name in there and len(table[name].drop_duplicates()) == 1}
-    order = ("cell", "dose", "time", "tau", "moa", "target", "tanimoto", "n_profiles", "agreement")
+    order = ("above", "cell", "dose", "time", "tau", "moa", "target", "tanimoto", "n_profiles", "agreement")
     columns = [name for name in order if name in there]
     titles = {"moa": "mechanism", "tanimoto": "structure", "n_profiles": "profiles"}
     rows: list[list[Cell | str]] = []
@@ -196,7 +234,10 @@ def _hit_table(table: pd.DataFrame, several: bool, shown: str) -> Table:
         ),
         "structure": "shared substructures with the query (Tanimoto of Morgan fingerprints, radius 2): 1 is the same, "
         "below 0.3 is another",
-        "agreement": "mean cosine between the profiles of the perturbagen; none where it has one",
+        "above": "share of pairs of different perturbagens in the reference, of the same kind as query and hit, that "
+        "are less similar: 99.8 % is higher than 99.8 % of pairs",
+        "profiles": "how many of the perturbagen were compared",
+        "agreement": "mean cosine between those profiles; none where there is one",
         "connectivity": "normalised connectivity (NCS): 1 is the mean of the positive ones in a cell line",
         "tau": "percentage of reference queries with a weaker connectivity, with its sign",
     }
@@ -221,8 +262,15 @@ def _hit_cell(name: str, value: Any) -> Cell | str:
         return listed(value)
     if name == "n_profiles":
         return Cell(count(value), sort=value)
+    if name == "above":
+        return Cell(_above(value), sort=value)
     decimals = {"dose": 2, "time": 0, "tau": 1, "tanimoto": 2, "agreement": 2}[name]
     return Cell(number(value, decimals), sort=value)
+
+
+def _above(share: float) -> str:
+    """A share of pairs, never rounded to all of them."""
+    return NOTHING if share != share else "> 99.9 %" if share > 0.9995 else f"{100 * share:.1f} %"
 
 
 def _drawings(run: Run, table: pd.DataFrame) -> Iterator[tuple[str, str]]:

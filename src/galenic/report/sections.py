@@ -14,7 +14,7 @@ from galenic.report.run import Run
 from galenic.report.scores import Outcome, Scores, sentence
 from galenic.report.search import asked, enriched, hits
 from galenic.report.training import training
-from galenic.report.words import GLOSSARY, SPLITS, UNITS, count, metric_name, number, split_name
+from galenic.report.words import GLOSSARY, SEARCH_GLOSSARY, SPLITS, UNITS, count, metric_name, number, split_name
 
 DATA = ("pairs", "cells", "drugs", "profiles", "perturbagens", "genes")
 KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
@@ -125,8 +125,9 @@ def provenance(run: Run) -> Section | None:
 
 
 def glossary(run: Run) -> Section | None:
-    """The words of the report."""
-    return Section("glossary", "Words", "", [Facts(list(GLOSSARY.items()), is_list=True)])
+    """The words of the report: a search has its own."""
+    words = SEARCH_GLOSSARY if run.record["verb"] == "search" else GLOSSARY
+    return Section("glossary", "Words", "", [Facts(list(words.items()), is_list=True)])
 
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (

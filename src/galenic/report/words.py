@@ -56,6 +56,30 @@ GLOSSARY = {
     "q-value": "Expected share of false finds among genes at least as strong (false discovery rate).",
     "AUROC": "Chance that a patient who responded is ranked above one who did not; 0.5 is a coin.",
 }
+SEARCH_GLOSSARY = {
+    "Perturbagen, profile": "A perturbagen is what cells were treated with; each of its profiles is what one treatment "
+    "did to the genes, as z-scores against controls.",
+    "Similarity, cosine": "The cosine of two vectors: 1 points in one direction, 0 has nothing in common, −1 is the "
+    "opposite. Where a model corrects for profiles that resemble everything, similarity is the cosine minus how near "
+    "both lie to profiles in general.",
+    "Above": "Share of pairs of different perturbagens in the reference, of the same kind as query and hit, that are "
+    "less similar: what a similarity is worth where everything is somewhat alike. It is no p-value of a mechanism.",
+    "Connectivity, tau": "How far the raised and lowered genes of a query stand at the ends of a ranked profile; tau "
+    "is the percentage of reference queries with a weaker connectivity.",
+    "Structure (Tanimoto)": "Shared substructures over all, of Morgan fingerprints with radius 2: 1 is the same, below "
+    "0.3 is another.",
+    "Agreement": "Mean cosine between the profiles of one perturbagen. Where it is low, their mean may stand for none "
+    "of them.",
+    "Far": "The nearest profile that the model knows is farther away than for 99 % of the known ones: neighbours may "
+    "mean little.",
+    "Weak": "Fewer changed genes (|z| above 2) than 95 % of the known profiles, or no more than vehicles have: "
+    "direction and neighbours may be chance.",
+    "Vehicle": "A treatment with the solvent alone, as DMSO, or none. What it reaches, chance reaches.",
+    "AUROC of a mechanism": "Chance that a perturbagen with the mechanism ranks above one with another; 0.5 is a coin, "
+    "near 0 is the opposite.",
+    "q-value of enrichment": "Expected share of false finds among mechanisms (or targets) at least as surprising "
+    "(Benjamini-Hochberg).",
+}
 NOTHING = "–"
 
 

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
+from anndata import AnnData, concat
 
 from galenic.data import aligned
 from galenic.data.simulate import profiles
@@ -113,7 +113,9 @@ def test_opposites_embed_the_negated_profile(across, adata):
     np.testing.assert_allclose(across.reversed, expected, atol=1e-6)
     left = across.by_profiles(adata[[3]], reverse=True).hits
     right = across.by_profiles(negated[[3]]).hits
-    pd.testing.assert_frame_equal(left, right)
+    # Pairs of an opposite and a profile are another kind of pair.
+    assert (left["above"] != right["above"]).any()
+    pd.testing.assert_frame_equal(left.drop(columns="above"), right.drop(columns="above"))
 
 
 @pytest.mark.parametrize("combine", ["max", "q67"])
@@ -181,7 +183,9 @@ def test_lists_of_genes_that_say_too_little_are_refused(raw, lda):
         raw.by_gene_sets(known[:12], [f"X{i}" for i in range(20)])
     with pytest.raises(ValueError, match="2 are in both lists"):
         raw.by_gene_sets(known[:12], known[10:20])
-    with pytest.raises(ValueError, match="was built without"):
+    with pytest.raises(ValueError, match=r"2 of 2 are \(the reference has .* List more genes"):
+        raw.by_gene_sets(known[:1], known[1:2])
+    with pytest.raises(ValueError, match=r"was built without. Build it again with --gene-sets"):
         lda.by_gene_sets(known[:12])
 
 
@@ -213,6 +217,8 @@ def test_queries_that_cannot_be_read_are_refused(raw, adata):
     for wrong in ({"level": "gene"}, {"combine": "median"}, {"k": 0}):
         with pytest.raises(ValueError, match=r"should be"):
             raw.by_profiles(adata[:1], **wrong)
+    with pytest.raises(ValueError, match="nothing to merge; received combine='max'"):
+        raw.by_profiles(adata[:1], level="profile", combine="max")
     with pytest.warns(UserWarning, match="10 of 200 genes"):
         assert raw.by_profiles(adata[:1, 10:]).queries["genes_known"].item() == 190
 
@@ -237,14 +243,142 @@ def test_controls_and_unnamed_profiles_are_left_out(adata, tmp_path):
     own = adata.copy()
     own.obs.loc[own.obs_names[:4], "pert_type"] = "ctl_vehicle"
     own.obs.loc[own.obs_names[4:6], "pert_id"] = None
+    model = RawCosine().fit(own)
     own.X[6] = 0
-    reference = open_reference(build(RawCosine().fit(own), own, tmp_path / "reference"))
+    with pytest.warns(UserWarning, match=r"1 of 234 profiles are empty .* left out \(first: "):
+        reference = open_reference(build(model, own, tmp_path / "reference"))
     assert len(reference) == 59
     assert reference.coverage["dropped"].tolist()[:3] == [4, 2, 1]
     assert reference.coverage["why"].iloc[0] == "they are controls"
     assert len(reference.profiles) == 233
-    everything = build(RawCosine().fit(own), own, tmp_path / "all", controls=True)
+    with pytest.warns(UserWarning, match="1 of 238 profiles are empty"):
+        everything = build(model, own, tmp_path / "all", controls=True)
     assert len(open_reference(everything)) == 60
+
+
+@pytest.mark.parametrize("value", [np.nan, 0, -666], ids=["missing", "zero", "marked as missing"])
+def test_empty_profiles_are_left_out_and_told(adata, tmp_path, value):
+    own, model = adata.copy(), RawCosine().fit(adata)
+    own.X[[3, 10]] = value
+    own.X[3, :60] = 0  # as genes that a file lacks
+    with pytest.warns(UserWarning, match="2 of 240 profiles are empty"):
+        reference = open_reference(build(model, own, tmp_path / "reference"))
+    assert len(reference.profiles) == 238
+    row = reference.coverage.iloc[0]
+    assert (row["step"], row["kept"], row["dropped"]) == ("profiles with values", 238, 2)
+    assert own.obs_names[3] in row["examples"]
+    with pytest.raises(ValueError, match="have no changed gene"):
+        reference.by_profiles(own[[10]])
+    own.X[:] = value
+    with pytest.raises(ValueError, match="240 of 240 are empty"):
+        build(model, own, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_levels_of_expression_are_no_scores(raw, adata, tmp_path):
+    levels = adata.copy()
+    levels.X = np.abs(levels.X) + 4
+    with pytest.raises(ValueError, match=r"profiles of a reference should be z-scores.*--level 4"):
+        build(RawCosine().fit(adata), levels, tmp_path / "reference")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="query profiles should be z-scores"):
+        raw.by_profiles(levels[:1])
+
+
+@pytest.fixture(scope="module")
+def among_vehicles(adata, tmp_path_factory):
+    """A reference whose profiles came with 40 vehicles, whose z-scores are noise; and those profiles."""
+    noise = np.random.default_rng(3).normal(size=(40, 200)).astype("float32")
+    obs = pd.DataFrame(
+        {"pert_id": "DMSO", "pert_type": "ctl_vehicle", "cell": "A375"}, index=[f"v{i}" for i in range(40)]
+    )
+    own = concat([adata, AnnData(noise, obs=obs, var=adata.var[[]])], merge="first")
+    folder = tmp_path_factory.mktemp("vehicles") / "reference"
+    return open_reference(build(RawCosine().fit(adata), own, folder)), own
+
+
+def test_a_vehicle_is_a_weak_query_and_a_compound_is_not(among_vehicles):
+    reference, own = among_vehicles
+    row = reference.coverage.iloc[-1]
+    assert (row["step"], row["kept"], row["dropped"]) == ("vehicles measured", 40, 0)
+    strength = np.sort((np.abs(own.X[240:]) > 2).sum(axis=1))
+    told = reference.by_profiles(own[240:]).queries
+    expected = np.searchsorted(strength, told["strength"]) / 40
+    np.testing.assert_allclose(told["vehicle_strength"], expected)
+    np.testing.assert_array_equal(told["reason"].str.contains("no stronger than"), expected < 0.95)
+    assert told.loc[expected < 0.95, "flag"].str.contains("weak").all()
+    assert (expected < 0.95).sum() >= 36
+    row = int(expected.argmin())
+    assert f"no stronger than {1 - expected[row]:.0%} of the 40 vehicles" in told["reason"].iloc[row]
+    best = np.sort(told["vehicle_similarity"])
+    np.testing.assert_allclose(best, np.arange(40) / 40, atol=0.026)  # single precision moves ties by a place
+    strong = reference.by_profiles(own[[8]]).queries.iloc[0]
+    assert (strong["flag"], strong["vehicle_strength"], strong["vehicle_similarity"]) == ("", 1, 1)
+    named = reference.by_name("SIM-00002", where={"cell": "A375"}).queries.iloc[0]
+    assert named["vehicle_strength"] == 1
+    assert np.isnan(named["vehicle_similarity"])
+
+
+def test_nothing_is_said_of_too_few_vehicles(raw, adata, tmp_path):
+    told = raw.by_profiles(adata[[8]]).queries.iloc[0]
+    assert told["vehicles"] == 0
+    assert np.isnan(told["vehicle_strength"])
+
+
+@pytest.mark.parametrize("level", ["perturbagen", "profile"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_similarity_stands_beside_that_of_pairs(across, adata, level, reverse):
+    vectors, codes = across.profiles.vectors, np.repeat(np.arange(60), 4)
+    opposites = across.model.embed(AnnData(-adata.X, obs=adata.obs, var=adata.var))
+    own = opposites if reverse else vectors
+    if level == "profile":
+        pairs = across.model.similarity(own, vectors)[codes[:, None] != codes]
+    else:
+        pairs = (own @ across.perturbagens.vectors.T)[codes[:, None] != np.arange(60)]
+    hits = across.by_profiles(adata[[12]], level=level, reverse=reverse, k=240).hits
+    expected = [(pairs < value).mean() for value in hits["similarity"]]
+    np.testing.assert_allclose(hits["above"], expected, atol=0.01)
+    assert hits["above"].is_monotonic_decreasing
+    named = across.by_name("compound 3", level=level, reverse=reverse).hits
+    assert named["above"].between(0, 1).all()
+
+
+def test_the_likeliest_hits_stand_above_nearly_all_pairs(raw, adata):
+    assert raw.by_profiles(adata[[12]]).hits["above"].iloc[0] > 0.99
+    assert "above" not in raw.by_profiles(adata[[12]], combine="max").hits
+    assert "above" not in raw.by_gene_sets(raw.genes["symbol"][:12]).hits
+
+
+def test_a_reference_of_an_earlier_version_does_not_tell_chance(lda, adata, tmp_path):
+    folder = tmp_path / "earlier"
+    shutil.copytree(lda.folder, folder)
+    (folder / "chance.npz").unlink()
+    with pytest.raises(ValueError, match=r"lacks 'chance\.npz'"):
+        open_reference(folder)
+    record = json.loads((folder / "reference.json").read_text())
+    del record["chance"]
+    (folder / "reference.json").write_text(json.dumps(record))
+    left, right = (reference.by_profiles(adata[[5]]).hits for reference in (open_reference(folder), lda))
+    pd.testing.assert_frame_equal(left, right.drop(columns="above"))
+
+
+def test_hits_count_the_profiles_that_were_compared(raw, adata):
+    where = {"cell": ["A375", "MCF7"]}
+    chosen = adata[adata.obs["cell"].isin(where["cell"]) & (adata.obs["pert_name"] != "compound 2")]
+    X = chosen.X / np.linalg.norm(chosen.X, axis=1, keepdims=True)
+    agreement = {name: float(rows @ other) for name, (rows, other) in
+                 ((name, X[chosen.obs["pert_id"] == name]) for name in set(chosen.obs["pert_id"]))}  # fmt: skip
+    for how in ({}, {"combine": "max"}, {"level": "profile"}):
+        answer = raw.by_name("compound 2", where=where, **how)
+        hits = answer.hits
+        assert set(hits["n_profiles"]) == set(hits["n_cells"]) == {2}
+        np.testing.assert_allclose(hits["agreement"], hits["pert_id"].map(agreement), atol=1e-5)
+        told = answer.queries.iloc[0]
+        assert (told["where"], told["profiles_compared"], told["n_profiles"]) == ("cell A375 or MCF7", 118, 4)
+    one = raw.by_gene_sets(raw.genes["symbol"][:12], where={"cell": "A375"}).hits
+    assert set(one["n_profiles"]) == {1}
+    assert one["agreement"].isna().all()
+    assert set(raw.by_name("compound 2").hits["n_profiles"]) == {4}
 
 
 def test_annotations_are_joined_by_id_or_name(adata, tmp_path):
@@ -257,6 +391,9 @@ def test_annotations_are_joined_by_id_or_name(adata, tmp_path):
     known = reference.perturbagens.table
     assert known.loc["SIM-00003", ["moa", "smiles"]].tolist() == ["a|b", "CCO"]
     assert known["moa"].notna().sum() == 2
+    counted = reference.coverage.set_index("step")[["kept", "dropped"]]
+    assert counted.loc["perturbagens with moa"].tolist() == [2, 58]
+    assert counted.loc["perturbagens with smiles"].tolist() == [1, 59]
     assert reference.by_name("compound 3").hits["tanimoto"].isna().all()
     with pytest.raises(ValueError, match="it knows none"):
         build(RawCosine().fit(bare), bare, tmp_path / "no", annotations=table.assign(pert_iname=["x", "y"]))

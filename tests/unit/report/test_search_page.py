@@ -10,6 +10,7 @@ from galenic.report import Run, start, write_report
 from galenic.report.blocks import Drawings, Figures, Table, Text
 from galenic.report.neighbours import neighbour_map, neighbours
 from galenic.report.search import asked, enriched, hits
+from galenic.report.sections import glossary
 
 EVIL = '<script>alert("1")</script>&amp;<img src=http://x.y onerror=alert(1)>'
 
@@ -108,6 +109,55 @@ def test_a_query_without_doubts_is_good_and_others_say_why(tmp_path, run):
     assert "far from everything" in section.blocks[1].text
 
 
+@pytest.mark.parametrize(
+    ("row", "kind", "words"),
+    [
+        ({"distance_quantile": 0.2}, "good", "near what is known, nearer than 80% of the known profiles"),
+        ({"distance_quantile": 0.7}, "good", "farther from what is known than 70%"),
+        ({"distance_quantile": 0.95}, "note", "It lies farther from what is known than 95% of the known profiles lie"),
+        ({"vehicles": 40, "vehicle_strength": 0.97, "vehicle_similarity": 1.0}, "good", "than 97% of 40 vehicles"),
+        ({"vehicles": 40, "vehicle_strength": 0.97, "vehicle_similarity": 0.6}, "note", "those of 40% of the vehicles"),
+        ({"vehicles": 0, "vehicle_strength": np.nan}, "good", "Too few vehicles came with the reference"),
+    ],
+)
+def test_what_chance_gives_is_said_of_a_query(tmp_path, row, kind, words):
+    found = tables()
+    found["query"] = found["query"].assign(**row)
+    block = asked(written(tmp_path / "run", found)).blocks[1]
+    assert block.kind == kind
+    assert words in block.text
+    assert ("Nothing speaks against" in block.text) == (kind == "good")
+
+
+def test_a_filter_is_told_with_what_it_leaves_whole(tmp_path):
+    found = tables()
+    found["query"] = found["query"].assign(where="cell BT20", profiles_compared=35)
+    said = texts(asked(written(tmp_path / "run", found)))
+    assert "Only profiles with cell BT20 were compared, 35 of them; the query itself keeps all its profiles." in said
+
+
+def test_hits_say_above_how_many_pairs_they_are(tmp_path):
+    found = tables()
+    found["hits"] = found["hits"].assign(above=[0.99999, 0.998, *[0.5] * 10])
+    section = hits(written(tmp_path / "run", found))
+    table = section.blocks[0]
+    at = table.head.index("above")
+    assert at == table.head.index("similarity") + 1
+    assert [row[at].text for row in table.rows[:3]] == ["> 99.9 %", "99.8 %", "50.0 %"]
+    assert "of the same kind" in table.hints["above"]
+    assert "higher than of > 99.9 % of pairs" in section.how
+
+
+def test_a_search_has_words_of_its_own(run, tmp_path):
+    words = dict(glossary(run).blocks[0].items)
+    assert {"Similarity, cosine", "Above", "Structure (Tanimoto)", "Agreement", "Far", "Weak"} <= set(words)
+    said = " ".join([*words, *words.values()])
+    assert not any(word in said for word in ("patient", "RMSE", "Ceiling"))
+    with start(tmp_path / "other", verb="benchmark", command="", fields={}, title="") as other:
+        pass
+    assert "RMSE" in dict(glossary(other).blocks[0].items)
+
+
 COUNTS = {"up_known": 40, "up_listed": 50, "down_known": 0, "down_listed": 0}
 
 
@@ -163,6 +213,8 @@ def test_enriched_labels_are_named(tmp_path, run):
     assert "HDAC inhibitor (6 of 9, q < 0.001)" in texts(section)
     assert "HDAC1" not in texts(section)
     assert section.blocks[0].kind == "good"
+    assert "the first with a known label, a tenth of all that were searched, at least 10" in section.how
+    assert "a tenth of all that were searched" in section.blocks[1].hints["among hits"]
     found = tables()
     found["enrichment"]["q_value"] = 0.5
     assert "no mechanism or target is enriched" in texts(enriched(written(tmp_path / "none", found)))

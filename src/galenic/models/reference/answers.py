@@ -25,10 +25,14 @@ class Answer(NamedTuple):
     Parameters
     ----------
     hits
-        ``query, rank, id, pert_id, pert_name, similarity`` and, where known, ``cosine, moa, target, smiles, tanimoto,
-        n_profiles, agreement, concentration``; of profiles ``cell, dose, time, plate``; of gene lists ``wtcs, tau``.
+        ``query, rank, id, pert_id, pert_name, similarity`` and, where known, ``cosine, moa, target, smiles, tanimoto``;
+        of profiles ``cell, dose, time, plate``; of gene lists ``wtcs, tau``. ``above`` is the share of pairs of
+        different perturbagens in the reference, of the same kind as query and hit, that are less similar, whatever the
+        filter; there is none where similarities are combined by ``"max"`` or ``"q67"``. ``n_profiles, n_cells,
+        agreement, concentration`` speak of the profiles that were compared: those that a filter left.
     queries
-        One row a query: what it was, whether it can be trusted (``flag, reason``).
+        One row a query: what it was, whether it can be trusted (``flag, reason``), and the shares of ``vehicles`` that
+        are weaker (``vehicle_strength``) and whose best hit is less similar (``vehicle_similarity``).
     enrichment
         Mechanisms and targets over the whole ranking of perturbagens: ``kind`` (moa or target), ``label``, and the
         columns of :func:`galenic.search.enrichment`; ``k`` is the number of hits that were counted.

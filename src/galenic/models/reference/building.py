@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -10,12 +11,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.aligned import Aligned
+from galenic.data.aligned import Aligned, require_scores
 from galenic.data.checks import first, require_columns, require_unique
 from galenic.data.profiles import is_control
 from galenic.data.response import COVERAGE_COLUMNS
-from galenic.models.profiles.profile_model import ProfileModel
+from galenic.models.profiles.profile_model import ProfileModel, unit
 from galenic.models.reference import gene_sets as ranked
+from galenic.models.reference.chance import N_SIDE, N_VEHICLES, pairs, vehicle_rows
 from galenic.models.reference.folder import draft_of, free_place, write_record
 from galenic.models.reference.perturbagens import (
     OF_PERTURBAGENS,
@@ -25,12 +27,16 @@ from galenic.models.reference.perturbagens import (
     profile_table,
     with_structures,
 )
+from galenic.models.reference.trust import has_signal
 from galenic.search.applicability import Applicability, signature_strength
 from galenic.search.index import SimilarityIndex
 
 USUAL = 4_096
 """Profiles whose distances and strengths tell what is usual."""
+CHECKED = 10_000
+"""Profiles that must look like z-scores."""
 Watch = Callable[[int, int], None]
+Row = tuple[object, ...]
 
 
 def build(
@@ -89,8 +95,18 @@ def build(
     Raises
     ------
     ValueError
-        If the model cannot be indexed, the folder holds something else, genes are too few, values are infinite, ids
-        repeat or no profile is left.
+        If the model cannot be indexed, the folder holds something else, genes are too few, values are infinite or no
+        z-scores, ids repeat or no profile is left.
+
+    Warns
+    -----
+    UserWarning
+        If profiles are left out because they are empty.
+
+    Notes
+    -----
+    Vehicles (``ctl_vehicle``, ``ctl_untrt``) among the profiles are embedded, up to 500 of them, and so are pairs of
+    different perturbagens, up to 2,000 x 2,000: how strong and how alike they are tells what chance gives.
 
     Examples
     --------
@@ -100,7 +116,7 @@ def build(
     >>> adata = profiles(n_perturbagens=20, n_genes=60)
     >>> folder = build(RawCosine().fit(adata), adata, tempfile.mkdtemp())
     >>> sorted(path.name for path in folder.iterdir())
-    ['coverage.csv', 'model', 'perturbagens', 'profiles', 'reference.json', 'reversed.npy', 'usual.npz']
+    ['chance.npz', 'coverage.csv', 'model', 'perturbagens', 'profiles', 'reference.json', 'reversed.npy', 'usual.npz']
     """
     _require_indexable(model)
     if how not in ("mean", "modz"):
@@ -112,26 +128,20 @@ def build(
     with draft_of(folder) as draft:
         model.save(draft / "model")
         strong, strength = _embed_all(model, source, rows, draft, device, progress)
-        if not strong.all():
-            why = "no gene is changed: they have no direction"
-            lost = (
-                "profiles without change",
-                int(strong.sum()),
-                int((~strong).sum()),
-                why,
-                first(table.index[~strong]),
-            )
-            coverage.append(lost)
-        _require_some(int(strong.sum()), adata.n_obs)
+        coverage += _left_out(table, strong)
         rows, table = rows[strong], table[strong].assign(strength=strength[strong])
         coverage += _write_indexes(model, table, draft, how, annotations)
         _write_usual(draft, table, seed)
+        coverage += _write_chance(model, source, draft, seed, device)
+        for name in ("vectors", "opposites"):
+            (draft / f"{name}.npy").unlink()
         if gene_sets:
             _write_ranked(source, rows, table, draft, n_queries, seed)
         report = pd.DataFrame(coverage, columns=list(COVERAGE_COLUMNS))
         report.to_csv(draft / "coverage.csv", index=False)
         asked = min(n_queries, len(table)) if gene_sets else 0
-        write_record(draft, {"model": type(model).__name__, "how": how, "gene_sets": gene_sets, "n_queries": asked})
+        about = {"model": type(model).__name__, "how": how, "gene_sets": gene_sets, "n_queries": asked, "chance": True}
+        write_record(draft, about)
     return folder
 
 
@@ -159,7 +169,7 @@ def _require_indexable(model: ProfileModel) -> None:
     model._check_fitted()
 
 
-def _kept(adata: AnnData, controls: bool) -> tuple[np.ndarray, pd.DataFrame, list[tuple[object, ...]]]:
+def _kept(adata: AnnData, controls: bool) -> tuple[np.ndarray, pd.DataFrame, list[Row]]:
     """The profiles that a search should find: their rows and table, and why others left."""
     require_unique(adata.obs_names, "ids of profiles")
     table = profile_table(adata.obs)
@@ -167,7 +177,7 @@ def _kept(adata: AnnData, controls: bool) -> tuple[np.ndarray, pd.DataFrame, lis
     named = table["pert_id"].notna().to_numpy()
     treated = ~is_control(table) if "pert_type" in table and not controls else np.ones(len(table), dtype=bool)
     keep = named & treated
-    coverage: list[tuple[object, ...]] = []
+    coverage: list[Row] = []
     for lost, why in ((~treated, "they are controls"), (treated & ~named, "they have no pert_id")):
         if lost.any():
             coverage.append(("profiles", int(keep.sum()), int(lost.sum()), why, first(table.index[lost])))
@@ -183,6 +193,32 @@ def _require_some(n: int, n_all: int) -> None:
         )
 
 
+def _left_out(table: pd.DataFrame, strong: np.ndarray) -> list[Row]:
+    """What is said of empty profiles, which lie nowhere; an error where hardly any other is left."""
+    lost = table.index[~strong]
+    if strong.sum() < 2:
+        raise ValueError(
+            f"a reference needs at least 2 profiles with values; {len(lost):,} of {len(table):,} are empty: no value, "
+            f"all 0, or the same in most genes (first: {first(lost)}). Check the files: -666 stands for missing."
+        )
+    if not len(lost):
+        return []
+    warnings.warn(
+        f"{len(lost):,} of {len(table):,} profiles are empty (no value, all 0, or the same in most genes) and left out "
+        f"(first: {first(lost)}).",
+        stacklevel=3,
+    )
+    return [
+        (
+            "profiles with values",
+            int(strong.sum()),
+            len(lost),
+            "empty: no value, or the same in most genes",
+            first(lost),
+        )
+    ]
+
+
 def _embed_all(
     model: ProfileModel, source: Aligned, rows: np.ndarray, draft: Path, device: str, progress: Watch | None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -192,12 +228,15 @@ def _embed_all(
     done = at = 0
     for numbers, part in source.blocks(rows):
         _require_finite(part)
+        signal = has_signal(part)
+        if done < CHECKED:
+            require_scores(part[signal], "profiles of a reference")
         obs = source.adata.obs.iloc[numbers]
         own, opposite = (embed(model, values, obs, device) for values in (part, -part))
         if not arrays:
             shape = (len(rows), own.shape[1])
             arrays = [_new(draft / f"{name}.npy", shape) for name in ("vectors", "opposites")]
-        good = (np.abs(own).max(axis=1) > 0) & (np.abs(opposite).max(axis=1) > 0)
+        good = signal & (np.abs(own).max(axis=1) > 0) & (np.abs(opposite).max(axis=1) > 0)
         for array, values in zip(arrays, (own, opposite), strict=True):
             array[at : at + good.sum()] = values[good]
         strong[done : done + len(part)], strength[done : done + len(part)] = good, signature_strength(part)
@@ -209,7 +248,7 @@ def _embed_all(
 
 def _write_indexes(
     model: ProfileModel, table: pd.DataFrame, draft: Path, how: str, annotations: pd.DataFrame | None
-) -> list[tuple[object, ...]]:
+) -> list[Row]:
     """The two indexes and the vectors of opposites; what annotating and reading structures did."""
     vectors, opposites = (
         np.load(draft / f"{name}.npy", mmap_mode="r", allow_pickle=False)[: len(table)]
@@ -230,9 +269,6 @@ def _write_indexes(
     kept = table.drop(columns=[name for name in OF_PERTURBAGENS if name in table])
     texts = {name: "category" for name in ("pert_id", "cell", "dose_unit", "time_unit", "plate") if name in kept}
     SimilarityIndex(vectors, kept.astype(texts), offsets=_offsets(model, vectors)).save(draft / "profiles")
-    del vectors, opposites
-    for name in ("vectors", "opposites"):
-        (draft / f"{name}.npy").unlink()
     return [tuple(row) for part in coverage for row in part.itertuples(index=False)]
 
 
@@ -253,6 +289,41 @@ def _write_usual(draft: Path, table: pd.DataFrame, seed: int) -> None:
         usual.state() | {"strengths": np.quantile(table["strength"], np.linspace(0, 1, 1_001))}
     )
     np.savez(draft / "usual.npz", allow_pickle=False, **usual.state())
+
+
+def _write_chance(model: ProfileModel, source: Aligned, draft: Path, seed: int, device: str) -> list[Row]:
+    """How alike pairs of perturbagens are, and how strong and how alike to perturbagens vehicles are."""
+    profiles = SimilarityIndex.load(draft / "profiles", memory_map=True)
+    perturbagens = SimilarityIndex.load(draft / "perturbagens")
+    reverse = np.load(draft / "reversed.npy", allow_pickle=False)
+    opposites = np.load(draft / "opposites.npy", mmap_mode="r", allow_pickle=False)
+    codes = perturbagens.table.index.get_indexer(pd.Index(profiles.table["pert_id"].astype(str)))
+    few, some = (_sample(len(index), N_SIDE, seed) for index in (perturbagens, profiles))
+    queries = {
+        "perturbagen": (few, perturbagens.vectors[few], reverse[few]),
+        "profile": (codes[some], np.asarray(profiles.vectors[some]), np.asarray(opposites[some])),
+    }
+    offsets = None if profiles.offsets is None else profiles.offsets[some]
+    found = {"perturbagen": (*queries["perturbagen"][:2], None), "profile": (*queries["profile"][:2], offsets)}
+    state = pairs(model, queries, found)
+    rows = vehicle_rows(profile_table(source.adata.obs))
+    vehicles = rows[_sample(len(rows), N_VEHICLES, seed)]
+    if len(vehicles):
+        values = source[vehicles]
+        known = has_signal(values) & np.isfinite(values).all(axis=1)
+        vehicles, values = vehicles[known], values[known]
+    if len(vehicles):
+        # Kept as perturbagens or not, vehicles are no likeness to look for.
+        treated = np.ones(len(perturbagens), dtype=bool)
+        if "pert_type" in perturbagens.table:
+            treated = ~is_control(perturbagens.table)
+        near = unit(embed(model, values, source.adata.obs.iloc[vehicles], device)) @ perturbagens.vectors[treated].T
+        state["vehicle_strength"] = np.sort(signature_strength(values)).astype(np.float64)
+        state["vehicle_similarity"] = np.sort(near.max(axis=1)).astype(np.float64) if treated.any() else np.zeros(0)
+    np.savez(draft / "chance.npz", allow_pickle=False, **state)
+    why = "what chance gives is measured on a sample" if len(rows) > len(vehicles) else "they tell what chance gives"
+    n = len(vehicles)
+    return [("vehicles measured", n, len(rows) - n, why, first(source.adata.obs_names[vehicles]))] if n else []
 
 
 def _write_ranked(

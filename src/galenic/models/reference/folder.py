@@ -80,6 +80,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         )
     missing = [name for name in PARTS if not (folder / name).exists()]
     missing += [] if (folder / "ranked").is_dir() or not about["gene_sets"] else ["ranked"]
+    # References of earlier versions do not say what chance gives.
+    missing += [] if (folder / "chance.npz").is_file() or not about.get("chance") else ["chance.npz"]
     if missing:
         raise ValueError(
             f"a reference should be whole; {folder} lacks {first(missing)}. Copy the folder again, or build anew."

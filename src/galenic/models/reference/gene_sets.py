@@ -128,10 +128,12 @@ def find_genes(
         )
     n_known, n_listed = sum(map(len, found)), sum(map(len, lists))
     if n_known < FEWEST or n_known < LEAST * n_listed:
+        lost = f"unknown first: {first(unknown)}; the" if unknown else "the"
+        remedy = "Use human Entrez ids or symbols." if unknown else "List more genes."
         raise ValueError(
             f"at least {FEWEST} listed genes, and half of them, should be among the {len(genes):,} of the reference; "
-            f"{n_known:,} of {n_listed:,} are (unknown first: {first(unknown)}; the reference has "
-            f"{first(genes.get('symbol', genes.index))}). Use human Entrez ids or symbols."
+            f"{n_known:,} of {n_listed:,} are ({lost} reference has {first(genes.get('symbol', genes.index))}). "
+            f"{remedy}"
         )
     counts = {"up_known": len(found[0]), "up_listed": len(lists[0]), "down_known": len(found[1])}
     return found[0], found[1], {**counts, "down_listed": len(lists[1]), "unknown": first(unknown, 5)}

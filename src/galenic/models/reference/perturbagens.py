@@ -56,7 +56,7 @@ def perturbagen_table(profiles: pd.DataFrame) -> pd.DataFrame:
 
 
 def annotated(table: pd.DataFrame, annotations: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of perturbagens with what another table knows of them, and how many it knows.
+    """The table of perturbagens with what another table knows of them, and of how many each column is known.
 
     Parameters
     ----------
@@ -74,10 +74,12 @@ def annotated(table: pd.DataFrame, annotations: pd.DataFrame) -> tuple[pd.DataFr
     """
     bare = AnnData(obs=table.assign(pert_id=table.index))
     known = annotate(bare, annotations).obs.drop(columns="pert_id")
-    said = known[[name for name in ("moa", "target", "smiles") if name in known]].notna().any(axis=1).to_numpy()
-    why = "no mechanism, target or structure is known" if not said.all() else "something is known of all"
-    row = ("annotated perturbagens", int(said.sum()), int((~said).sum()), why, first(table.index[~said]))
-    return known, pd.DataFrame([row], columns=list(COVERAGE_COLUMNS))
+    rows = []
+    for name in (name for name in ("moa", "target", "smiles") if name in known):
+        said = known[name].notna().to_numpy()
+        why = "known of all" if said.all() else "nothing is known of them"
+        rows.append((f"perturbagens with {name}", int(said.sum()), int((~said).sum()), why, first(table.index[~said])))
+    return known, pd.DataFrame(rows, columns=list(COVERAGE_COLUMNS))
 
 
 def with_structures(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

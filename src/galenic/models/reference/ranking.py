@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -38,6 +38,11 @@ class Asked:
                 raise ValueError(
                     f"{name} should be one of {first(allowed)}; received {getattr(self, name)!r}. Choose one."
                 )
+        if self.level == "profile" and self.combine != "mean":
+            raise ValueError(
+                f"combine merges the similarities of a perturbagen's profiles, and single profiles (level='profile') "
+                f"have nothing to merge; received combine={self.combine!r}. Leave one of the two out."
+            )
         if self.k < 1:
             raise ValueError(f"k should be at least 1; received {self.k}. 50 is usual.")
 
@@ -101,6 +106,30 @@ class Rankings:
         ids = self.perturbagens.table.index[present]
         return ordered(pd.concat([pd.DataFrame({"id": ids, "pert_id": ids}), values], axis=1))
 
+    def compared(self, chosen: np.ndarray, ids: pd.Index) -> pd.DataFrame:
+        """What is known of perturbagens, with counts and agreement of the profiles that were compared.
+
+        Parameters
+        ----------
+        chosen
+            Which profiles were, ``(n_profiles,)``.
+        ids
+            Of the perturbagens, each once.
+        """
+        known = self.perturbagens.table.loc[ids].copy()
+        places = self.perturbagens.table.index.get_indexer(ids)
+        rows = np.flatnonzero(chosen & np.isin(self.codes, places))
+        if chosen.all() or not len(rows):
+            return known
+        present, _, counted = merged(self.profiles.vectors, rows, self.codes[rows], "mean")
+        counted.index = self.perturbagens.table.index[present]
+        if "cell" in self.profiles.table:
+            cells = pd.Series(self.profiles.table["cell"].astype("object").to_numpy()[rows])
+            counted["n_cells"] = cells.groupby(self.codes[rows]).nunique().to_numpy()
+        for name in counted:
+            known[name] = counted[name].reindex(known.index)
+        return known
+
     def scores(self, index: SimilarityIndex, vector: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
         """Similarity and cosine of a query with rows of an index."""
         mask = np.zeros(len(index), dtype=bool)
@@ -122,3 +151,21 @@ class Rankings:
 def ordered(table: pd.DataFrame) -> pd.DataFrame:
     """The most similar first, ties by id."""
     return table.sort_values(["similarity", "id"], ascending=[False, True], ignore_index=True)
+
+
+def said_of(where: Where) -> str:
+    """A filter in words.
+
+    Examples
+    --------
+    >>> said_of({"cell": ["A375", "PC3"], "dose": (1, 10), "time": 24})
+    'cell A375 or PC3, dose 1 to 10, time 24'
+    """
+    parts = []
+    for name, value in (where or {}).items():
+        if isinstance(value, tuple):
+            parts.append(f"{name} {value[0]:g} to {value[1]:g}")
+        else:
+            values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+            parts.append(f"{name} {' or '.join(f'{one:g}' if isinstance(one, float) else str(one) for one in values)}")
+    return ", ".join(parts)

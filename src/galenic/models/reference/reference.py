@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.aligned import Aligned
+from galenic.data.aligned import Aligned, require_scores
 from galenic.data.checks import first, require_unique
 from galenic.models.base import load
 from galenic.models.profiles.profile_model import ProfileModel, unit
@@ -27,9 +27,10 @@ from galenic.models.reference.answers import (
     neighbour_map,
 )
 from galenic.models.reference.building import embed, groups_of
+from galenic.models.reference.chance import Chance
 from galenic.models.reference.folder import read_record
 from galenic.models.reference.perturbagens import profile_table
-from galenic.models.reference.ranking import Asked, Combine, Level, Rankings, Where, ordered
+from galenic.models.reference.ranking import Asked, Combine, Level, Rankings, Where, ordered, said_of
 from galenic.models.reference.trust import require_signal, standing
 from galenic.search.applicability import Applicability, signature_strength
 from galenic.search.index import SimilarityIndex
@@ -79,6 +80,10 @@ class Reference:
         self.reversed = np.load(folder / "reversed.npy", allow_pickle=False)
         with np.load(folder / "usual.npz", allow_pickle=False) as state:
             self.usual = Applicability.from_state(dict(state))
+        self.chance = Chance({})
+        if about.get("chance"):
+            with np.load(folder / "chance.npz", allow_pickle=False) as state:
+                self.chance = Chance(dict(state))
         spec = self.model.spec_
         self.genes = pd.DataFrame({"symbol": spec["symbols"]} if spec["symbols"] else {}, index=pd.Index(spec["genes"]))
         ids = pd.Index(self.profiles.table["pert_id"].astype(str))
@@ -120,7 +125,7 @@ class Reference:
             ``"q67"``, the highest or the 67th percentile of those to its profiles, whatever the cell line.
         where
             Only profiles of these values: ``{"cell": ["A375", "PC3"], "dose": (1, 10)}``; a pair in round brackets is a
-            range. Perturbagens are then merged from those profiles alone.
+            range. Perturbagens are then merged from those profiles alone; the query keeps all its profiles.
         k
             Number of hits.
         itself
@@ -176,13 +181,15 @@ class Reference:
         Raises
         ------
         ValueError
-            If fewer than 80 % of the genes are there, a profile has no changed gene or infinite values, or ids repeat.
+            If fewer than 80 % of the genes are there, a profile has no changed gene or infinite values, values are no
+            z-scores, or ids repeat.
         """
         asked = Asked(level, combine, where, k)
         require_unique(adata.obs_names, "ids of query profiles")
         source = Aligned(adata, self.model.spec_["genes"], self.model.spec_["symbols"], "query profiles")
         values = source[np.arange(adata.n_obs)]
         require_signal(values, adata.obs_names)
+        require_scores(values, "query profiles")
         values = -values if reverse else values
         vectors = embed(self.model, values, adata.obs, device)
         judged = self._judged(values, adata.obs, vectors)
@@ -234,10 +241,11 @@ class Reference:
         ValueError
             If the reference was built without ranked profiles, or too few of the genes are known.
         """
-        asked = Asked(level, "q67", where, k)
+        asked = Asked(level, "mean", where, k)
         if not self.about["gene_sets"]:
             raise ValueError(
-                f"lists of genes need ranked profiles; {self.folder} was built without. Build it again with gene sets."
+                f"lists of genes need ranked profiles; {self.folder} was built without. Build it again with "
+                "--gene-sets (gene_sets=True)."
             )
         raised, lowered, counts = gene_sets.find_genes(self.genes, up, down)
         if reverse:
@@ -255,7 +263,7 @@ class Reference:
         values = {name: found.to_numpy() for name, found in both.items()}
         ranking["perturbagen"] = ordered(pd.DataFrame({"pert_id": ids, "id": ids, **values}))
         about = {"query": name, "kind": "gene lists", "reverse": reverse, **counts, "flag": "", "reason": ""}
-        return self._tables(name, None, about, None, ranking[level], ranking["perturbagen"], asked)
+        return self._tables(name, None, about, None, ranking[level], ranking["perturbagen"], chosen, asked)
 
     def _named(self, name: str) -> np.ndarray:
         """Rows of the perturbagens with an id or, if no id is so, a name."""
@@ -311,7 +319,15 @@ class Reference:
         if asked.level == "profile":
             rows = np.flatnonzero(chosen)
             ranking = self._rankings.by_profile(rows, self._rankings.scores(self.profiles, vector, rows))
-        return self._tables(name, vector, about | {"combine": asked.combine}, smiles, ranking, perturbagens, asked)
+        if asked.combine == "mean":
+            kind, reverse = str(about["kind"]), bool(about["reverse"])
+            above = self.chance.above(ranking["similarity"].to_numpy(), kind, asked.level, reverse=reverse)
+            ranking = ranking if above is None else ranking.assign(above=above)
+        # Vehicles were compared with the means of all profiles, as a profile that is searched for.
+        alike = about["kind"] == "profile" and asked.combine == "mean" and not (asked.where or about["reverse"])
+        best = float(perturbagens["similarity"].iloc[0]) if alike else float("nan")
+        about = self.chance.judged(about, best) | {"combine": asked.combine}
+        return self._tables(name, vector, about, smiles, ranking, perturbagens, chosen, asked)
 
     def _tables(
         self,
@@ -321,10 +337,13 @@ class Reference:
         smiles: str | None,
         ranking: pd.DataFrame,
         perturbagens: pd.DataFrame,
+        chosen: np.ndarray,
         asked: Asked,
     ) -> Answer:
-        hits = hit_table(name, ranking, self.perturbagens.table, asked.k, smiles)
-        queries = pd.DataFrame([about | {"smiles": smiles, "level": asked.level, "searched": len(ranking)}])
+        known = self._rankings.compared(chosen, pd.Index(ranking["pert_id"].head(asked.k).unique()))
+        hits = hit_table(name, ranking, known, asked.k, smiles)
+        about = about | {"smiles": smiles, "level": asked.level, "searched": len(ranking)}
+        queries = pd.DataFrame([about | {"where": said_of(asked.where), "profiles_compared": int(chosen.sum())}])
         found = enriched(name, perturbagens, self.perturbagens.table, asked.k)
         return Answer(hits, queries, found, self._mapped(name, vector, hits.head(N_MAPPED), about, asked.level))
 

@@ -51,10 +51,27 @@ def standing(table: pd.DataFrame, strength: float, rows: np.ndarray, usual: Appl
     return told | {"flag": ", ".join(flag for flag, _ in true), "reason": "; ".join(words for _, words in true)}
 
 
+def has_signal(values: np.ndarray) -> np.ndarray:
+    """Which profiles say something: most of their genes do not share one value, as 0 or a mark for missing (-666).
+
+    Examples
+    --------
+    >>> has_signal(np.array([[0.1, -2.0, 0.0], [0.0, 0.0, 0.0], [-666.0, -666.0, 0.0]])).tolist()
+    [True, False, False]
+    """
+    if not values.shape[1]:
+        return np.zeros(len(values), dtype=bool)
+    extreme = np.take_along_axis(values, np.abs(values).argmax(axis=1)[:, None], axis=1)
+    return np.asarray((values == extreme).mean(axis=1) <= 0.5)
+
+
 def require_signal(values: np.ndarray, names: pd.Index) -> None:
     """Raise ``ValueError`` where a profile has infinite values or no changed gene."""
-    infinite, empty = np.isinf(values).any(axis=1), ~values.any(axis=1)
-    for bad, words in ((infinite, "hold infinite values"), (empty, "have no changed gene: all are 0 or missing")):
+    infinite, empty = np.isinf(values).any(axis=1), ~has_signal(values)
+    for bad, words in (
+        (infinite, "hold infinite values"),
+        (empty, "have no changed gene: all are 0 or missing, or most have one value"),
+    ):
         if bad.any():
             raise ValueError(
                 f"query profiles should be finite z-scores with some signal; {int(bad.sum()):,} of {len(values):,} "
