@@ -4,6 +4,7 @@
 #   make check           formatting, lint, types
 #   make bench           accuracy and speed on the real data beside the checkout (some hours); see docs/benchmarks.md
 #   make docs            the documentation, in docs/_build
+# The tests run on every core, a file at a time, with one thread each: threads that wait for each other cost more than they save.
 # TORCH_INDEX=URL takes torch from another index, for example one with wheels for the CPU only.
 
 PYTHON ?= python3
@@ -33,7 +34,7 @@ demo: $(VENV)/.installed
 	$(BIN)/galenic demo --out demo --overwrite
 
 test: $(VENV)/.installed-dev-$(EXTRAS)
-	GALENIC_EXTRAS=$(EXTRAS) $(BIN)/python -m pytest $(PYTEST)
+	GALENIC_EXTRAS=$(EXTRAS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST)
 
 check: $(VENV)/.installed-dev-$(EXTRAS)
 	$(BIN)/ruff format --check .
