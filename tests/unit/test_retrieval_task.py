@@ -65,6 +65,19 @@ def test_structures_that_are_alike_are_left_out() -> None:
     scores = task.scores(rows, task.answer(galenic.RawCosine(), rows, rows[:0], rows), None)
     counts = scores[scores["metric"] == "auroc_pooled"].set_index("group")["n"]
     assert counts["moa, unlike structures"] < counts["moa"]
+    assert counts["structure"] > 0
+
+
+def test_how_many_are_found_beyond_chance() -> None:
+    rows, scores = np.arange(120), []
+    shuffled = ADATA.copy()
+    shuffled.obs["pert_id"] = np.random.default_rng(0).permutation(ADATA.obs["pert_id"].to_numpy())
+    for adata in (ADATA, shuffled):
+        task = RetrievalTask(adata)
+        found = task.scores(rows, task.answer(galenic.RawCosine(), rows, rows[:0], rows), None)
+        scores.append(found.set_index(["group", "metric"])["value"]["all", "found_beyond_chance"])
+    assert scores[0] > 0.5
+    assert scores[1] < 0.1
 
 
 def test_a_missing_column_is_refused() -> None:

@@ -145,6 +145,7 @@ RETRIEVAL_METRICS = {
     "auroc_pooled": Score(greater_is_better=True, best=1.0),
     "map": Score(greater_is_better=True, best=1.0),
     "map_normalised": Score(greater_is_better=True, best=1.0),
+    "found_beyond_chance": Score(greater_is_better=True, best=1.0),
     "hit_at_1": Score(greater_is_better=True, best=1.0),
     "hit_at_5": Score(greater_is_better=True, best=1.0),
     "hit_at_10": Score(greater_is_better=True, best=1.0),

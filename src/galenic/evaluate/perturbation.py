@@ -80,7 +80,8 @@ def perturbation(
         ``group, metric, value, n``: the mean over the n conditions where the metric is defined. With t, p, c the true
         and predicted expression and the control, and effects d = t - c and e = p - c over genes:
 
-        - ``mae`` ``mean |t - p|``, ``rmse`` ``sqrt(mean (t - p)^2)``: the same for expression and effects. Less is better.
+        - ``mae`` ``mean |t - p|``, ``rmse`` ``sqrt(mean (t - p)^2)``: the same for expression and effects. Less is
+          better.
         - ``r2_absolute`` 1 - SSE / SST of t over genes. Only to compare with what others report: predicting no
           effect at all scores 0.76 to 0.96, as genes differ more than treatments do. More is better, as for all below.
         - ``pearson_delta``, ``spearman_delta``, ``cosine_delta``: of d with e.

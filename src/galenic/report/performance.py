@@ -19,6 +19,7 @@ COLUMNS = (
     ("map", "all"),
     ("median_quantile", "all"),
     ("recall_at_1pct", "all"),
+    ("found_beyond_chance", "all"),
     ("auroc", "all"),
     ("auroc_pooled", "moa"),
     ("auroc_pooled", "target"),

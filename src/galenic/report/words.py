@@ -20,8 +20,9 @@ SPLITS = {
 METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "pearson": "Pearson", "spearman": "Spearman",
            "auroc": "AUROC", "auprc": "AUPRC", "map": "mAP", "median_quantile": "median quantile",
            "recall_at_1pct": "recall in the first 1 %", "recall_at_10pct": "recall in the first 10 %",
-           "auroc_pooled": "AUROC of pairs", "map_normalised": "mAP beyond chance"}  # fmt: skip
-RETRIEVAL = ("map", "median_quantile", "recall_at_1pct", "recall_at_10pct", "map_normalised")
+           "auroc_pooled": "AUROC of pairs", "map_normalised": "mAP beyond chance",
+           "found_beyond_chance": "found beyond chance"}  # fmt: skip
+RETRIEVAL = ("map", "median_quantile", "recall_at_1pct", "recall_at_10pct", "map_normalised", "found_beyond_chance")
 GROUPS = {
     "all": "all pairs",
     "within_drug": "within drug",
@@ -38,6 +39,8 @@ GLOSSARY = {
     "similarities without a network, from the cosine of z-scores to linear discriminants.",
     "mAP": "Mean average precision: how high the profiles that belong with a profile rank among all others; 1 is "
     "perfect.",
+    "Found beyond chance": "Share of perturbagens whose profiles find each other better than random rankings would, at a "
+    "false discovery rate of 5 %.",
     "Median quantile": "Of the profiles that belong with a profile: the share of others that rank above the "
     "middle one.",
     "Ceiling": "The score that a perfect predictor would reach on data this noisy: the square root of the mean "

@@ -13,6 +13,7 @@ from anndata import AnnData
 from galenic.data.checks import require_columns
 from galenic.data.drugs import fingerprints, tanimoto
 from galenic.data.gctx.metadata import as_text
+from galenic.evaluate.chance import map_significance
 from galenic.evaluate.retrieval import external, retrieval, retrieval_by_query
 from galenic.models import PROFILE_MODELS, find
 from galenic.models.base import Model
@@ -49,7 +50,9 @@ class RetrievalTask:
     -----
     Groups: ``"all"`` replicates; ``"same cell"``, ``"different cell"``, ...; ``"moa"``, ``"target"``: agreement of
     perturbagen vectors (cosine of the means of their profiles' unit vectors), and ``"moa, unlike structures"`` without
-    pairs whose structures are alike (Tanimoto above 0.4), where SMILES are known.
+    pairs whose structures are alike (Tanimoto above 0.4), where SMILES are known; then ``"structure"`` scores finding
+    those pairs themselves. ``found_beyond_chance`` is the share of perturbagens whose mean average precision has a
+    q-value of 0.05 or less against rankings at random.
     """
 
     adata: AnnData
@@ -91,11 +94,9 @@ class RetrievalTask:
         vectors = model.embed(asked)
         labels = self.adata.obs.iloc[test].reset_index(drop=True)
         similarity = model.similarity(vectors, vectors)
-        found = [self._replicates(labels, similarity), *self._perturbagens(model, labels, vectors)]
-        scored = pd.concat(found, ignore_index=True)
-        queries = retrieval_by_query(
-            labels, similarity=similarity, same=[self.label], different=self.different
-        )  # of each profile
+        queries = retrieval_by_query(labels, similarity=similarity, same=[self.label], different=self.different)
+        found = [self._replicates(labels, similarity), self._beyond_chance(queries)]
+        scored = pd.concat([*found, *self._perturbagens(model, labels, vectors)], ignore_index=True)
         by_drug = queries.groupby(self.label, observed=True)["ap"].agg(["mean", "size"]).reset_index()
         return {
             "rows": np.array(len(test)),
@@ -145,6 +146,13 @@ class RetrievalTask:
             labels, similarity=similarity, same=[self.label], different=self.different, strata=strata or None
         )
 
+    def _beyond_chance(self, queries: pd.DataFrame) -> pd.DataFrame:
+        """Share of perturbagens whose profiles find each other better than chance, at a false discovery rate of 5 %."""
+        found = map_significance(queries, [self.label], n_permutations=2000) if len(queries) else None
+        value = np.nan if found is None else float((found["q_value"] <= 0.05).mean())
+        row = ("all", "found_beyond_chance", value, 0 if found is None else len(found))
+        return pd.DataFrame([row], columns=list(_KINDS))
+
     def _perturbagens(self, model: Any, labels: pd.DataFrame, vectors: np.ndarray) -> list[pd.DataFrame]:
         known = [column for column in self.known if column in labels and labels[column].notna().any()]
         if not known:
@@ -164,6 +172,8 @@ class RetrievalTask:
             scored = external(first, similarity=similarity, label=column, exclude=alike)
             names_of = {"all": column, "not excluded": f"{column}, unlike structures"}
             found.append(scored.assign(group=scored["group"].map(names_of)))
+        if alike is not None:
+            found.append(external(first, similarity=similarity, label=None, related=alike).assign(group="structure"))
         return found
 
 
