@@ -39,8 +39,8 @@ GLOSSARY = {
     "similarities without a network, from the cosine of z-scores to linear discriminants.",
     "mAP": "Mean average precision: how high the profiles that belong with a profile rank among all others; 1 is "
     "perfect.",
-    "Found beyond chance": "Share of perturbagens whose profiles find each other better than random rankings would, at a "
-    "false discovery rate of 5 %.",
+    "Found beyond chance": "Share of perturbagens whose profiles find each other better than random rankings would, "
+    "at a false discovery rate of 5 %.",
     "Median quantile": "Of the profiles that belong with a profile: the share of others that rank above the "
     "middle one.",
     "Ceiling": "The score that a perfect predictor would reach on data this noisy: the square root of the mean "
