@@ -91,6 +91,7 @@ CASES = (
     PerturbationCase("NearestContextShift", _of("NearestContextShift")),
     PerturbationCase("NearestContextShift", _of("NearestContextShift", similarity="euclidean"), form="euclidean"),
     PerturbationCase("AdditivePairs", _of("AdditivePairs")),
+    PerturbationCase("StackedShift", _of("StackedShift")),
     PerturbationCase("LowRankEffect", _of("LowRankEffect")),
     PerturbationCase(
         "LowRankEffect", _of("LowRankEffect", rank=2, penalty=1.0), form="factors", how=lambda: {"factors": factors()}

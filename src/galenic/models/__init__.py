@@ -49,6 +49,10 @@ PERTURBATION_MODELS: dict[str, tuple[str, str]] = {
     "ScaledShift": ("galenic.models.perturbation.linear", "context's mean effect + scaled shift of the perturbation"),
     "NearestContextShift": ("galenic.models.perturbation.floors", "control + effect in the most similar context"),
     "AdditivePairs": ("galenic.models.perturbation.floors", "control + sum of the effects of a combination's parts"),
+    "StackedShift": (
+        "galenic.models.perturbation.stacked",
+        "weighted sum of the simpler effects, fitted on held-out ones",
+    ),
     "LowRankEffect": ("galenic.models.perturbation.low_rank", "context's mean effect + ridge on low-rank factors"),
 }
 MODELS = RESPONSE_MODELS | PROFILE_MODELS | PERTURBATION_MODELS

@@ -1,0 +1,88 @@
+"""The floors' effects side by side, each counted as much as it helped where the truth was held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from anndata import AnnData
+from scipy.optimize import nnls
+
+from galenic.data.condition_means import ConditionMeans
+from galenic.data.perturbation import PerturbationColumns
+from galenic.models.perturbation.floors import Floor, context_similarity
+from galenic.models.perturbation.known import Conditions, Known, compare, counted, mixed, shift_weights
+from galenic.models.perturbation.linear import excess_elsewhere, usual
+from galenic.models.perturbation.perturbation_model import measured
+
+PARTS = ("mean of the context", "excess elsewhere", "mean shift", "nearest context")
+"""What is added up."""
+
+
+@dataclass(kw_only=True, repr=False)
+class StackedShift(Floor):
+    r"""Control + a weighted sum of simple effects, with weights learned on conditions that were held out.
+
+    .. math:: \hat e_{cp} = w_1 \bar e_{c,-p} + w_2 d_{cp} + w_3 \bar e_{-c,p} + w_4 e_{c^* p}
+
+    of the mean effect of the context's other perturbations, what is special to the perturbation elsewhere (see
+    :class:`ScaledShift`), its mean effect over the other contexts, and that in the context which is most alike. The
+    weights are not negative and minimise the squared error over the training conditions, each left out of its own
+    prediction, so that what carries over counts and what does not is silent. Without a source of the perturbation in
+    another context the mean effect of the context answers, and ``obs["fallback"]`` says so.
+
+    Parameters
+    ----------
+    similarity
+        Of contexts, as in :class:`NearestContextShift`.
+
+    Examples
+    --------
+    >>> from galenic.data.simulate import perturbations
+    >>> model = StackedShift().fit(perturbations(n_contexts=3, n_perturbations=5, n_genes=20))
+    >>> bool((model.arrays_["weights"] >= 0).all())
+    True
+    """
+
+    similarity: Literal["pearson", "spearman", "euclidean"] = "pearson"
+
+    ladder: ClassVar[tuple[str, ...]] = ("ContextMeanEffect", "GlobalMeanEffect")
+
+    def _learn(
+        self, adata: AnnData, columns: PerturbationColumns, means: ConditionMeans, spec: dict[str, Any], **how: Any
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        conditions, known = compare(spec, measured(means), None)
+        products, towards = np.zeros((len(PARTS),) * 2), np.zeros(len(PARTS))
+        for rows in conditions.blocks():
+            asked = conditions.take(rows)
+            parts, count = self._parts(asked, known, known.controls[asked.context])
+            parts = parts[:, count > 0]
+            own = known.effects[known.itself(asked).argmax(axis=1)][count > 0]
+            products += np.einsum("kng,lng->kl", parts, parts)
+            towards += np.einsum("kng,ng->k", parts, own)
+        # The least squares of all values at once, from their 4 x 4 products.
+        values, axes = np.linalg.eigh(products)
+        kept = values > 1e-10 * max(values.max(), 1e-300)
+        root = np.sqrt(values[kept])
+        weights = nnls((axes[:, kept] * root).T, (axes[:, kept].T @ towards) / root)[0]
+        return spec, {"weights": weights if kept.any() else np.zeros(len(PARTS))}
+
+    def _effects(
+        self, asked: Conditions, known: Known, controls: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        parts, count = self._parts(asked, known, controls)
+        return np.einsum("k,kng->ng", self.arrays_["weights"], parts), count, count > 0
+
+    def _parts(self, asked: Conditions, known: Known, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The simple effects ``(4, n_asked, n_genes)``, zeros where one has nothing to say, and number of sources."""
+        sources = known.elsewhere(asked)
+        shift = shift_weights(asked, known)
+        alike = np.where(
+            sources, context_similarity(controls, known.controls, self.similarity)[:, known.at.context], -np.inf
+        )
+        nearest = sources & (alike == alike.max(axis=1, keepdims=True, initial=-np.inf))
+        nearest = nearest / np.maximum(nearest.sum(axis=1, keepdims=True), 1)
+        special = excess_elsewhere(asked, known)[0]
+        parts = [usual(asked, known), special, mixed(shift, known.effects), mixed(nearest, known.effects)]
+        return np.stack(parts), counted(shift)
