@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from galenic.cli.flags import add, collect
+from galenic.cli.flags import RunFlags, add, collect
 from galenic.cli.inputs import DataFlags
 from galenic.models import MODELS, PROFILE_MODELS, RESPONSE_MODELS, find
 
@@ -27,7 +27,7 @@ NAMES = {kebab(name): name for name in RESPONSE_MODELS | PROFILE_MODELS}
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitFlags:
+class FitFlags(RunFlags):
     """How a model is judged before it is fitted on everything.
 
     Parameters
@@ -37,22 +37,10 @@ class FitFlags:
         named fold); several separated by commas.
     folds
         Number of folds; 0 fits without judging.
-    seeds
-        One division into folds for each, separated by commas.
-    jobs
-        Fits at the same time.
-    overwrite
-        Replace an earlier run in the same folder.
-    resume
-        Go on with an interrupted run in the same folder.
     """
 
     by: tuple[str, ...] = ("cell",)
     folds: int = 5
-    seeds: tuple[int, ...] = (0,)
-    jobs: int = 1
-    overwrite: bool = False
-    resume: bool = False
 
 
 class _Models(TyperGroup):

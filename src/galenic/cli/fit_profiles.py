@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from galenic.cli.flags import add, collect
+from galenic.cli.flags import RunFlags, add, collect
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ class ProfileDataFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeFlags:
+class JudgeFlags(RunFlags):
     """How a model of profiles is judged before it is fitted on everything.
 
     Parameters
@@ -70,24 +70,12 @@ class JudgeFlags:
         Columns by which matches are scored apart besides, separated by commas: cell, dose.
     folds
         Number of folds; 0 fits without judging.
-    seeds
-        One division into folds for each, separated by commas.
-    jobs
-        Fits at the same time.
-    overwrite
-        Replace an earlier run in the same folder.
-    resume
-        Go on with an interrupted run in the same folder.
     """
 
     by: tuple[str, ...] = ("perturbagen",)
     different: tuple[str, ...] = ()
     strata: tuple[str, ...] = ()
     folds: int = 3
-    seeds: tuple[int, ...] = (0,)
-    jobs: int = 1
-    overwrite: bool = False
-    resume: bool = False
 
 
 def command_of(model_class: type) -> Any:

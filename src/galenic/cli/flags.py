@@ -15,6 +15,28 @@ from galenic.models.fields import field_types, helps
 T = TypeVar("T")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """How a run that judges models is divided, computed and kept.
+
+    Parameters
+    ----------
+    seeds
+        One division into folds for each, separated by commas.
+    jobs
+        Fits at the same time.
+    overwrite
+        Replace an earlier run in the same folder.
+    resume
+        Go on with an interrupted run in the same folder.
+    """
+
+    seeds: tuple[int, ...] = (0,)
+    jobs: int = 1
+    overwrite: bool = False
+    resume: bool = False
+
+
 def add(function: Callable[..., None], *classes: type) -> Callable[..., None]:
     """Give ``function(**flags)`` one flag for each field of ``classes``, after its own parameters.
 
