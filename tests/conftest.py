@@ -53,6 +53,14 @@ def perturb_folder(shared: Path) -> Path:
     return shared / "perturb"
 
 
+@pytest.fixture(scope="session")
+def deeppert_folder(shared: Path) -> Path:
+    """The folder of published gene weights, known pairs of targets and their golden results."""
+    if not (shared / "deeppert").is_dir():
+        pytest.skip(f"gene weights are not in {shared}; set GALENIC_REAL_DATA to the folder that holds 'deeppert'")
+    return shared / "deeppert"
+
+
 Reports = Generator[None, pytest.TestReport, pytest.TestReport]
 
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
@@ -16,11 +15,11 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from galenic.data.response import ResponseData
-from galenic.evaluate.splits import Fold, holdout, require_disjoint, split, split_from
+from galenic.evaluate.splits import split
 from galenic.evaluate.statistics import compare
 from galenic.models.base import Model
 from galenic.models.fields import with_params
-from galenic.tasks import FLOORS, Answer, ResponseTask, Task
+from galenic.tasks import FLOORS, Answer, Answered, Part, ResponseTask, Task
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Nominal coverages at which intervals are checked."""
@@ -46,6 +45,8 @@ class Result:
         Warnings of the models, each once.
     floors
         Labels of the models that are floors.
+    tables
+        What else the question has: of perturbations ``conditions``, ``effects`` and ``skill``.
     """
 
     metrics: pd.DataFrame
@@ -55,6 +56,7 @@ class Result:
     seconds: pd.DataFrame
     notes: list[str] = field(default_factory=list)
     floors: tuple[str, ...] = FLOORS
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ class _Job:
     by: str
     seed: int
     number: int
-    fold: Fold
-    valid: np.ndarray
+    part: Part
 
     @property
     def name(self) -> str:
@@ -96,10 +97,11 @@ def benchmark(
         Unfitted models; a dict names them, else each is named by its class and changed fields. The floors of the task
         run unasked.
     data
-        Measured pairs, or a task: :class:`galenic.tasks.RetrievalTask` for profiles.
+        Measured pairs, or a task: :class:`galenic.tasks.RetrievalTask` for profiles,
+        :class:`galenic.tasks.PerturbationTask` for effects of perturbations.
     by
         The question, or several: ``"pair"``, ``"cell"``, ``"drug"`` (by structure), ``"tissue"``, ``"study"``, another
-        column, or ``"file"`` (the column ``fold`` of the pairs).
+        column, or ``"file"`` (the column ``fold`` of the pairs); a task says what it can be split by.
     n_folds
         Folds of each division.
     seeds
@@ -137,7 +139,7 @@ def benchmark(
     questions = [by] if isinstance(by, str) else list(by)
     jobs = [job for question in questions for job in _jobs(task, everyone, question, n_folds, seeds)]
     answers, notes = _run(task, jobs, n_jobs, Path(parts) if parts else None, progress)
-    return _collect(task, jobs, answers, [*_shared(task, jobs), *notes], tuple(floors))
+    return _collect(task, jobs, answers, [*_shared(task, jobs), *notes], tuple(floors), set(named))
 
 
 def calibration(
@@ -183,8 +185,9 @@ def calibration(
 
 def _shared(task: Task, jobs: list[_Job]) -> list[str]:
     """What the user's own folds share between train and test: they test nothing unseen of that."""
-    job = next((job for job in jobs if job.by == "file"), None)
-    return [] if job is None else task.leaking(np.concatenate([job.fold.train, job.valid]), job.fold.test)
+    parts = {job.number: job.part for job in jobs if job.by == "file"}
+    found = (task.leaking(np.concatenate([part.train, part.valid]), part.test) for part in parts.values())
+    return next(filter(None, found), [])
 
 
 def _named(models: Sequence[Model] | dict[str, Model]) -> dict[str, Model]:
@@ -200,26 +203,11 @@ def _named(models: Sequence[Model] | dict[str, Model]) -> dict[str, Model]:
 
 
 def _jobs(task: Task, models: dict[str, Model], by: str, n_folds: int, seeds: Sequence[int]) -> Iterator[_Job]:
-    table, columns = task.table(by)
-    if by == "study":
-        n_folds = table["study"].nunique()
     # Studies and the user's own folds are divided in one way only.
     for seed in seeds if by not in ("file", "study") else seeds[:1]:
-        folds = split_from(table) if by == "file" else split(table, by=columns, n_folds=n_folds, seed=seed)
-        for number, fold in enumerate(folds):
-            require_disjoint(table, fold, columns)
-            inner = _inner(table.iloc[fold.train].reset_index(drop=True), columns, seed)
-            train, valid = fold.train[inner.train], fold.train[inner.test]
+        for number, part in enumerate(task.folds(by, n_folds, seed)):
             for label, model in models.items():
-                seeded = _with_seed(model, seed)
-                yield _Job(label, seeded, by, seed, number, Fold(train, fold.test), valid)
-
-
-def _inner(table: pd.DataFrame, columns: Any, seed: int) -> Fold:
-    """A tenth of the training rows, split as the question is, for models to choose settings on."""
-    if columns is not None and table[columns].nunique() < 3:
-        columns = "cell" if "cell" in table else None
-    return holdout(table, columns, 0.1, seed=seed)
+                yield _Job(label, _with_seed(model, seed), by, seed, number, part)
 
 
 def _with_seed(model: Model, seed: int) -> Model:
@@ -231,12 +219,12 @@ def _fit(task: Task, job: _Job, place: Path | None) -> tuple[Answer, float, list
     if place is not None and (place / job.name).is_file():
         kept = dict(np.load(place / job.name, allow_pickle=False))
         seconds, notes = float(kept.pop("seconds")), [str(note) for note in kept.pop("notes")]
-        if task.is_whole(kept, job.fold.test):
+        if task.is_whole(kept, job.part.test):
             return kept, seconds, notes
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        answer = task.answer(job.model, job.fold.train, job.valid, job.fold.test)
+        answer = task.answer(job.model, *job.part)
     seconds = time.perf_counter() - began
     notes = sorted({f"{job.label}: {warning.message}" for warning in caught if warning.category is UserWarning})
     if place is not None:
@@ -280,6 +268,7 @@ def _collect(
     answers: list[tuple[Answer, float]],
     notes: list[str],
     floors: tuple[str, ...],
+    named: set[str],
 ) -> Result:
     base = {
         (job.by, job.seed, job.number): answer
@@ -291,16 +280,20 @@ def _collect(
     for job, (answer, spent) in zip(jobs, answers, strict=True):
         reference = base.get((job.by, job.seed, job.number))
         where = {"model": job.label, "split": job.by, "fold": job.number, "seed": job.seed}
-        metrics.append(task.scores(job.fold.test, answer, reference).assign(**where))
-        drugs.append(task.scores_by_drug(job.fold.test, answer).assign(**where))
+        metrics.append(task.scores(job.part.test, answer, reference).assign(**where))
+        drugs.append(task.scores_by_drug(job.part.test, answer).assign(**where))
         seconds.append({**where, "seconds": spent})
-        table = task.predictions(job.fold.test, answer, reference) if job.seed == first else None
+        table = task.predictions(job.part.test, answer, reference) if job.seed == first else None
         if table is not None:
             predictions.append(table.assign(**where))
     order = ["model", "split", "fold", "seed", "group", "metric", "value", "n"]
     scores = pd.concat(metrics, ignore_index=True)[order]
     keys = ["model", "split", "drug", "metric"]
     by_drug = pd.concat(drugs, ignore_index=True)
+    answered = [
+        Answered(job.label, job.by, job.number, job.seed, job.label in named, job.part.test, answer)
+        for job, (answer, _) in zip(jobs, answers, strict=True)
+    ]
     by_drug = by_drug.groupby(keys, sort=False).agg(value=("value", "mean"), n=("n", "mean")).reset_index()
     return Result(
         metrics=scores,
@@ -310,6 +303,7 @@ def _collect(
         seconds=pd.DataFrame(seconds).groupby(["model", "split"], sort=False)["seconds"].mean().reset_index(),
         notes=notes,
         floors=floors,
+        tables=task.tables(answered),
     )
 
 

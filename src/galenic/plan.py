@@ -16,7 +16,7 @@ from galenic.models.fields import field_types, with_params
 SPLIT = {"by": ["cell"], "folds": 5, "seeds": [0]}
 PATHS = (
     *("data", "response", "expression", "drugs", "cells", "symbols", "fold_file"),
-    *("profiles", "gene_info", "sample_info", "annotations"),
+    *("profiles", "gene_info", "sample_info", "annotations", "perturbed"),
 )
 """Flags of the data that name files."""
 

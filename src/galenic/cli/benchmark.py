@@ -35,7 +35,8 @@ def command() -> Any:
 
 
         Of profiles: [data] has profiles = "x.gctx" and the other flags of 'galenic fit readacross' but those of the
-        model; [split] by = ["perturbagen"].
+        model; [split] by = ["perturbagen"]. Of perturbations: [data] has perturbed = "x.h5ad" and the other flags of
+        'galenic fit scaled-shift'; [split] by = ["pair", "context"].
         """
         run(plan, out, jobs, overwrite, resume)
 
@@ -55,6 +56,10 @@ def run(path: str, out: str, jobs: int, overwrite: bool, resume: bool) -> None:
         from galenic.cli.benchmark_profiles import run as run_profiles
 
         return run_profiles(plan, path, out, jobs, overwrite, resume)
+    if "perturbed" in plan.data:
+        from galenic.cli.benchmark_perturbations import run as run_perturbations
+
+        return run_perturbations(plan, path, out, jobs, overwrite, resume)
     data_flags = inputs.from_recipe(plan.data)
     whole = inputs.read_all(data_flags)
     data = inputs.choose(whole, data_flags)

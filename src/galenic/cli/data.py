@@ -1,4 +1,4 @@
-"""``galenic data``: check, convert and simulate data."""
+"""``galenic data``: check, convert, split and simulate data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import typer
 
-from galenic.cli import profiles
+from galenic.cli import perturbations, profiles
 from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
 
@@ -49,7 +49,7 @@ def command() -> Any:
 
     @app.callback()
     def data() -> None:
-        """Check, convert and simulate data."""
+        """Check, convert, split and simulate data."""
 
     @app.command()
     def check(file: str = typer.Argument(..., help="A file, or a data folder.")) -> None:
@@ -92,6 +92,22 @@ def command() -> Any:
         """Simulate profiles of perturbed cells: mechanisms are planted, under stress that all perturbagens share."""
         profiles.simulate(out, collect(profiles.SimulatedFlags, flags), overwrite=overwrite)
 
+    def simulate_perturbations(
+        out: str = typer.Option(..., "--out", help="File of cells to write, which ends in .h5ad."),
+        overwrite: bool = typer.Option(False, "--overwrite", help="Replace the file that --out names."),
+        **flags: Any,
+    ) -> None:
+        """Simulate treated and control cells of several types: the effects of perturbations are planted."""
+        perturbations.simulate(out, collect(perturbations.SimulatedCellsFlags, flags), overwrite=overwrite)
+
+    def split(
+        file: str = typer.Argument(..., help="Treated and control cells or profiles (h5ad)."),
+        out: str = typer.Option(..., "--out", help="File to write, which ends in .csv."),
+        **flags: Any,
+    ) -> None:
+        """Divide perturbed cells into folds by what is unseen, as a file for 'fit --by file --fold-file'."""
+        perturbations.split(file, out, collect(perturbations.SplitFlags, flags))
+
     @app.command("combine")
     def combine_all(
         folders: list[str] = typer.Argument(..., metavar="FOLDER...", help="Data folders, one a study."),
@@ -101,9 +117,11 @@ def command() -> Any:
         combine(folders, out)
 
     app.command("convert")(add(convert_all, DataFlags, profiles.ProfileFlags))
+    app.command("split")(add(split, perturbations.SplitFlags))
     kinds = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
     kinds.command("screen")(add(simulate_screen, ScreenFlags))
     kinds.command("profiles")(add(simulate_profiles, profiles.SimulatedFlags))
+    kinds.command("perturbations")(add(simulate_perturbations, perturbations.SimulatedCellsFlags))
 
     @kinds.callback()
     def simulated() -> None:

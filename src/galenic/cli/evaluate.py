@@ -22,7 +22,8 @@ class EvaluateFlags:
     Parameters
     ----------
     truth
-        Table of measured responses (cell, drug, response), where the predictions do not carry them.
+        Table of measured responses (cell, drug, response), where the predictions do not carry them; of predicted
+        expression: h5ad with the measured treated and control cells.
     labels
         Table of patients' outcomes (cell or patient, drug, label 1 = responder; cohort): test the predictions on
         patients.
@@ -30,6 +31,14 @@ class EvaluateFlags:
         Expression matrix that the model was fitted on; with --target, measures how far the patients lie from it.
     target
         Expression matrix of the patients.
+    context
+        Of predicted expression: column of the cell type or line in the measured cells.
+    perturbation
+        Of predicted expression: column of the perturbation in the measured cells.
+    control
+        Of predicted expression: a column of true and false that marks measured controls, or what they are called.
+    dose
+        Of predicted expression: column of doses that are conditions of their own.
     overwrite
         Replace an earlier run in the same folder.
     """
@@ -38,6 +47,10 @@ class EvaluateFlags:
     labels: str | None = None
     reference: str | None = None
     target: str | None = None
+    context: str = "cell_type"
+    perturbation: str = "perturbation"
+    control: str = "control"
+    dose: str | None = None
     overwrite: bool = False
 
 
@@ -46,11 +59,17 @@ def command() -> Any:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
     def run(
-        predictions: str = typer.Argument(..., help="Table with cell, drug, prediction; or a run folder of 'predict'."),
+        predictions: str = typer.Argument(
+            ...,
+            help="Table with cell, drug, prediction; or a run folder of 'predict'; or h5ad of predicted expression.",
+        ),
         out: str = typer.Option(..., "--out", help="Run folder to write."),
         **flags: Any,
     ) -> None:
-        """Score predictions overall, within drugs and within cells; or test responders against non-responders."""
+        """Score predictions overall, within drugs and within cells; or test responders against non-responders.
+
+        With h5ad: mean expression of conditions (obs context, perturbation) against measured cells and their controls.
+        """
         evaluate(predictions, out, collect(EvaluateFlags, flags))
 
     app.command()(add(run, EvaluateFlags))
@@ -58,9 +77,14 @@ def command() -> Any:
 
 
 def evaluate(source: str, out: str, how: EvaluateFlags) -> None:
-    """Write the scores of a prediction table to a run folder."""
+    """Write the scores of a prediction table, or of predicted expression, to a run folder."""
     from galenic.cli import summary
     from galenic.report import run as run_folder
+
+    if source.endswith(".h5ad"):
+        from galenic.cli.evaluate_perturbations import evaluate as evaluate_effects
+
+        return evaluate_effects(source, out, how)
 
     table = _predictions(source)
     given = [path for path in (source, how.truth, how.labels, how.reference, how.target) if path]
@@ -69,7 +93,7 @@ def evaluate(source: str, out: str, how: EvaluateFlags) -> None:
             out,
             verb="evaluate",
             command=summary.typed(),
-            fields={"source": source, **asdict(how)},
+            fields={"source": source, **_of_responses(how)},
             title=f"Evaluation of {source}",
             inputs=given,
             overwrite=how.overwrite,
@@ -83,6 +107,12 @@ def evaluate(source: str, out: str, how: EvaluateFlags) -> None:
         if how.reference and how.target:
             shift(run, how.reference, how.target)
     summary.finish(run)
+
+
+def _of_responses(how: EvaluateFlags) -> dict[str, Any]:
+    """The flags without those of predicted expression."""
+    own = ("context", "perturbation", "control", "dose")
+    return {name: value for name, value in asdict(how).items() if name not in own}
 
 
 def _predictions(source: str) -> pd.DataFrame:

@@ -12,9 +12,9 @@ from typer.core import TyperGroup
 
 from galenic.cli.flags import RunFlags, add, collect
 from galenic.cli.inputs import DataFlags
-from galenic.models import MODELS, PROFILE_MODELS, RESPONSE_MODELS, find
+from galenic.models import MODELS, PERTURBATION_MODELS, PROFILE_MODELS, find
 
-SYSTEMS = {"ReadAcross": "readacross"}
+SYSTEMS = {"ReadAcross": "readacross", "XTransferCDR": "xtransfercdr"}
 """Systems are typed as one word."""
 
 
@@ -23,7 +23,7 @@ def kebab(name: str) -> str:
     return SYSTEMS.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
-NAMES = {kebab(name): name for name in RESPONSE_MODELS | PROFILE_MODELS}
+NAMES = {kebab(name): name for name in MODELS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,10 @@ def _command(name: str) -> Any:
         from galenic.cli.fit_profiles import command_of
 
         return command_of(model_class)
+    if name in PERTURBATION_MODELS:
+        from galenic.cli.fit_perturbations import command_of as command_of_perturbations
+
+        return command_of_perturbations(model_class)
 
     def run(
         out: str = typer.Option(..., "--out", help="Run folder to write."),

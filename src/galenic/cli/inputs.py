@@ -89,9 +89,25 @@ def response_model(folder: str, verb: str) -> Any:
     if type(model).__name__ not in RESPONSE_MODELS:
         raise ValueError(
             f"'galenic {verb}' is for models of responses; {folder} holds a {type(model).__name__}. Profiles are "
-            "embedded by 'galenic embed' and searched by 'galenic search'."
+            "embedded by 'galenic embed' and searched by 'galenic search'; effects of perturbations are predicted by "
+            "'galenic predict'."
         )
     return model
+
+
+def is_of_perturbations(folder: str) -> bool:
+    """Whether a folder holds a saved model that predicts effects of perturbations."""
+    import json
+    from pathlib import Path
+
+    from galenic.models import PERTURBATION_MODELS
+
+    place = next((place for place in (Path(folder), Path(folder, "model")) if (place / "model.json").is_file()), None)
+    try:
+        header = {} if place is None else json.loads((place / "model.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return False  # what is wrong with it is told when it is loaded
+    return isinstance(header, dict) and header.get("class") in PERTURBATION_MODELS
 
 
 def from_recipe(recipe: dict[str, Any]) -> DataFlags:

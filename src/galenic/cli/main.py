@@ -13,14 +13,15 @@ from typer.core import TyperGroup
 VERBS = {
     "demo": "the main job on a simulated screen, from nothing to an HTML report",
     "fit": "fit a model, score it beside its floors, save it",
-    "predict": "predict responses of new cells with a saved model",
+    "predict": "predict responses of new cells, or effects of perturbations, with a saved model",
     "embed": "turn profiles into vectors with a saved model",
-    "evaluate": "score a table of predictions, or test it on patients",
+    "evaluate": "score predictions of responses or of perturbations, or test them on patients",
     "benchmark": "compare models on the same folds, from a plan file",
     "search": "find perturbagens that act alike, in profiles of gene expression",
     "explain": "rank the genes behind each drug's predictions",
+    "targets": "rank pairs of targets from gene weights, beside chance and popularity",
     "report": "write the HTML page of a run folder",
-    "data": "check, convert and simulate data",
+    "data": "check, convert, split and simulate data",
 }
 
 

@@ -1,4 +1,4 @@
-"""``galenic predict RUN DATA``: ranked drugs for new cells."""
+"""``galenic predict RUN DATA``: ranked drugs for new cells, or effects of perturbations."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ class PredictFlags:
         Of a KDRUG model: student or teacher; the one that was meant to answer where not named.
     coverage
         Chance that an interval holds the measured response, for models that give intervals.
+    conditions
+        Of a model of perturbations: table of what is asked (context, perturbation and, with doses, dose); every
+        condition of the data where absent.
+    device
+        Of a model of perturbations: where networks compute: cpu, cuda, auto.
     overwrite
         Replace an earlier run in the same folder, or the table.
     """
@@ -38,6 +43,8 @@ class PredictFlags:
     symbols: str | None = None
     using: Literal["student", "teacher"] | None = None
     coverage: float = 0.9
+    conditions: str | None = None
+    device: str = "cpu"
     overwrite: bool = False
 
 
@@ -47,11 +54,17 @@ def command() -> Any:
 
     def run(
         folder: str = typer.Argument(..., metavar="RUN", help="Run folder of 'galenic fit', or a model folder."),
-        data: str = typer.Argument(..., help="Expression matrix of the new cells, or a data folder."),
-        out: str = typer.Option(..., "--out", help="Table to write (.csv or .parquet), or a run folder."),
+        data: str = typer.Argument(
+            ..., help="Expression matrix of the new cells, or a data folder; or h5ad with controls."
+        ),
+        out: str = typer.Option(..., "--out", help="Table to write (.csv or .parquet), or a run folder; or h5ad."),
         **flags: Any,
     ) -> None:
-        """Predict the response of every cell to every drug, and rank the drugs of each cell (1 = most sensitive)."""
+        """Predict the response of every cell to every drug, and rank the drugs of each cell (1 = most sensitive).
+
+        With a model of perturbations: the mean expression of contexts under perturbations, from DATA that holds their
+        controls, as h5ad: X, layers effect (X less the controls), obs n_sources and fallback.
+        """
         predict(folder, data, out, collect(PredictFlags, flags))
 
     app.command()(add(run, PredictFlags))
@@ -59,7 +72,7 @@ def command() -> Any:
 
 
 def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
-    """Write predictions and ranks to a table or to a run folder."""
+    """Write predictions and ranks to a table or to a run folder; effects of perturbations to an h5ad file."""
     from pathlib import Path
 
     from galenic.cli import inputs, summary
@@ -67,6 +80,12 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     from galenic.models.ranking import rank
     from galenic.report import run as run_folder
 
+    if inputs.is_of_perturbations(folder):
+        from galenic.cli.predict_perturbations import predict as predict_effects
+
+        return predict_effects(folder, source, out, how)
+    if how.conditions:
+        raise ValueError("--conditions is for a model of perturbations; this is none. Leave it out.")
     model = inputs.response_model(folder, "predict")
     reads = model.spec_.get("inputs")
     odd = [name for name in inputs.modalities(how.modality) if isinstance(reads, dict) and name not in reads]

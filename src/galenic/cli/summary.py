@@ -30,6 +30,13 @@ SHOWN = {
     ("moa", "auroc_pooled"): "mechanism AUROC",
 }
 """Scores on the screen, those that a run has, with their headings."""
+EFFECTS = {
+    ("all", "mae"): "MAE",
+    ("all", "pearson_delta"): "Pearson",
+    ("all", "pearson_delta_perturbed"): "beyond mean",
+    ("all", "discrimination"): "discrimination",
+}
+"""The same where effects of perturbations were predicted; "beyond mean": around the mean of the trained conditions."""
 
 
 def typed() -> str:
@@ -96,6 +103,8 @@ def write_scores(run: Run, result: Result, drugs: pd.DataFrame | None = None) ->
     run.write("scores_by_drug", result.scores_by_drug if drugs is None else named(result.scores_by_drug, drugs))
     if result.predictions is not None:
         run.write("predictions", result.predictions)
+    for name, table in result.tables.items():
+        run.write(name, table)
     shutil.rmtree(run.folder / "parts", ignore_errors=True)
     show_scores(run, result.metrics, result.floors)
 
@@ -131,7 +140,8 @@ def show_scores(run: Run, metrics: pd.DataFrame, floors: tuple[str, ...]) -> Non
     for split, part in means.groupby(level="split", sort=False):
         table = Table(title=split_name(str(split)), title_justify="left", box=None)
         there = set(part.index.droplevel(["split", "model"]))
-        shown_here = {key: name for key, name in SHOWN.items() if key in there}
+        known = EFFECTS if ("all", "pearson_delta") in there else SHOWN
+        shown_here = {key: name for key, name in known.items() if key in there}
         for name in ("", *shown_here.values()):
             table.add_column(name, justify="right" if name else "left", no_wrap=True)
         for model in part.index.get_level_values("model").unique():

@@ -13,12 +13,14 @@ import pandas as pd
 
 from galenic.data import units
 from galenic.data.checks import first
+from galenic.data.diagnose_perturbations import perturbation_findings
 from galenic.data.diagnose_profiles import profile_findings
 from galenic.data.drugs import standardise
 from galenic.data.gctx.sniff import NAMED, format_of, holds_profiles, not_profiles
 from galenic.data.genes import clean_names, kind_of_names, look_like_drugs, look_like_mouse
 from galenic.data.read.cells import LARGEST_LOG
 from galenic.data.read.columns import CELL, DRUG, SMILES, STUDY, TISSUE, as_ids, find
+from galenic.data.read.files import kind_of_file
 from galenic.data.read.folder import MANIFEST, read_folder
 from galenic.data.read.gdsc import events
 from galenic.data.read.layout import Layout, files_by_layout, layout, long_table
@@ -84,9 +86,9 @@ def diagnose(path: str | Path) -> pd.DataFrame:
         return _report(_folder(path))
     try:
         if _are_profiles(path):
-            return _report(profile_findings(path))
+            return _report([*profile_findings(path), *_perturbed(path)])
         kind = layout(path)
-        return _report(CHECKS[kind](path))
+        return _report([*CHECKS[kind](path), *_perturbed(path)])
     except (ValueError, OSError) as error:
         detail, _, remedy = str(error).rstrip().rpartition(". ")
         return _report([("unreadable", "error", detail or str(error), remedy if detail else "")])
@@ -100,6 +102,11 @@ def _are_profiles(path: Path) -> bool:
     if kind == "unknown" and path.name.lower().endswith(NAMED):
         raise not_profiles(path)
     return kind in ("gct", "gctx") or (kind == "h5ad" and holds_profiles(path))
+
+
+def _perturbed(path: Path) -> list[Finding]:
+    """What an h5ad file says of perturbations, if it does."""
+    return perturbation_findings(path) if kind_of_file(path) == "h5ad" and format_of(path) == "h5ad" else []
 
 
 def _report(findings: Iterable[Finding]) -> pd.DataFrame:

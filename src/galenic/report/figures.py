@@ -53,16 +53,18 @@ def score_dots(scores: pd.DataFrame, floors: set[str], axis: str, floor: float, 
         chosen = rows["model"].isin(floors) == is_floor
         part = rows[chosen]
         figure.add_scatter(
-            x=_numbers(part["value"]), y=[label(name, 24) for name in part["model"]], mode="markers", name=title,
+            x=plain_numbers(part["value"]), y=[label(name, 24) for name in part["model"]], mode="markers", name=title,
             marker={"color": colour, "size": 9, "symbol": "diamond-open" if is_floor else "circle"},
-            error_x=_whiskers(part, colour),
+            error_x=whiskers(part, colour),
             customdata=[f"{low:.3f} to {high:.3f}" for low, high in zip(part["low"], part["high"], strict=True)],
             hovertemplate="%{y}: %{x:.3f} (%{customdata})<extra></extra>",
         )  # fmt: skip
-    _reference(figure, floor, FLOOR, "best floor", "dash")
-    _reference(figure, ceiling, CEILING, "ceiling", "dot")
+    # Their names stand apart where the lines are close.
+    sides = ("left", "right") if ceiling < floor else ("right", "left")
+    mark(figure, floor, FLOOR, "best floor", "dash", "center" if np.isnan(ceiling) else sides[0])
+    mark(figure, ceiling, CEILING, "ceiling", "dot", "center" if np.isnan(floor) else sides[1])
     figure.update_yaxes(categoryorder="array", categoryarray=names, range=[-0.6, len(names) - 0.4])
-    return _finish(figure, 96 + 24 * len(names), axis)
+    return finished(figure, 96 + 24 * len(names), axis)
 
 
 def observed(table: pd.DataFrame, unit: str) -> go.Figure:
@@ -103,10 +105,10 @@ def observed(table: pd.DataFrame, unit: str) -> go.Figure:
     )
     figure.update_xaxes(range=ends)
     figure.update_yaxes(title=f"predicted {escape(unit)}", range=ends)
-    return _finish(figure, 340, f"observed {escape(unit)}")
+    return finished(figure, 340, f"observed {escape(unit)}")
 
 
-def drug_curves(by_drug: pd.DataFrame, axis: str) -> go.Figure:
+def drug_curves(by_drug: pd.DataFrame, axis: str, what: str = "drug") -> go.Figure:
     """Scores of all drugs from worst to best, one curve a split.
 
     Parameters
@@ -115,6 +117,8 @@ def drug_curves(by_drug: pd.DataFrame, axis: str) -> go.Figure:
         ``split`` (in plain words), ``drug``, ``value``.
     axis
         Title of the score axis.
+    what
+        What the drugs are called.
 
     Returns
     -------
@@ -126,13 +130,13 @@ def drug_curves(by_drug: pd.DataFrame, axis: str) -> go.Figure:
         rows = rows.dropna(subset=["value"]).sort_values("value")
         share = 100 * (np.arange(len(rows)) + 0.5) / max(len(rows), 1)
         figure.add_scatter(
-            x=share.round(2), y=_numbers(rows["value"]), mode="lines+markers", name=label(split),
+            x=share.round(2), y=plain_numbers(rows["value"]), mode="lines+markers", name=label(split),
             text=[label(drug) for drug in rows["drug"]], line={"color": colour, "width": 1}, marker={"size": 5},
             hovertemplate="%{text}: %{y:.3f}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.update_yaxes(title=escape(axis))
     figure.update_layout(showlegend=True)
-    return _finish(figure, 360, "drugs, from worst to best (%)")
+    return finished(figure, 360, f"{what}s, from worst to best (%)")
 
 
 def forest(rows: pd.DataFrame, axis: str, reference: float) -> go.Figure:
@@ -156,13 +160,13 @@ def forest(rows: pd.DataFrame, axis: str, reference: float) -> go.Figure:
     names = [label(name, 40) for name in rows["label"]]
     figure = go.Figure()
     figure.add_scatter(
-        x=_numbers(rows["value"]), y=list(range(len(rows))), mode="markers", text=names,
-        marker={"color": MODEL, "size": 9, "symbol": "square"}, error_x=_whiskers(rows, MODEL),
+        x=plain_numbers(rows["value"]), y=list(range(len(rows))), mode="markers", text=names,
+        marker={"color": MODEL, "size": 9, "symbol": "square"}, error_x=whiskers(rows, MODEL),
         hovertemplate="%{text}: %{x:.3f}<extra></extra>",
     )  # fmt: skip
-    _reference(figure, reference, FLOOR, "no effect", "dash")
+    mark(figure, reference, FLOOR, "no effect", "dash")
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=names, range=[-0.6, len(rows) - 0.4])
-    return _finish(figure, 96 + 26 * len(rows), axis)
+    return finished(figure, 96 + 26 * len(rows), axis)
 
 
 def loss_curves(losses: pd.DataFrame, terms: Sequence[str]) -> go.Figure:
@@ -189,7 +193,7 @@ def loss_curves(losses: pd.DataFrame, terms: Sequence[str]) -> go.Figure:
         mean = rows.groupby("epoch")["value"].mean()
         is_first = not any(trace.showlegend for trace in figure.data if trace.legendgroup == term)
         figure.add_scatter(
-            x=mean.index.tolist(), y=_numbers(mean), mode="lines", name=label(term), legendgroup=term,
+            x=mean.index.tolist(), y=plain_numbers(mean), mode="lines", name=label(term), legendgroup=term,
             showlegend=is_first, line={"color": colours[term], "width": 2, "dash": _dash(part)},
             hovertemplate=f"epoch %{{x}}: %{{y:.4g}}<extra>%{{fullData.name}}, {PARTS[part]}</extra>",
         )  # fmt: skip
@@ -200,7 +204,7 @@ def loss_curves(losses: pd.DataFrame, terms: Sequence[str]) -> go.Figure:
     n_epochs = int(losses["epoch"].max())
     figure.update_xaxes(range=[1, n_epochs], dtick=1 if n_epochs <= 10 else None)
     figure.update_layout(showlegend=True)
-    return _finish(figure, 340, "epoch")
+    return finished(figure, 340, "epoch")
 
 
 def coverage_points(levels: pd.DataFrame) -> go.Figure:
@@ -229,19 +233,19 @@ def coverage_points(levels: pd.DataFrame) -> go.Figure:
         # Around its own middle: the coverage over all pairs may lie outside the range over drugs.
         middle, half = (drugs["low"] + drugs["high"]) / 2, (drugs["high"] - drugs["low"]) / 2
         figure.add_scatter(
-            x=_numbers(drugs["level"]), y=_numbers(middle), mode="markers", name="drugs, 5 to 95 %",
+            x=plain_numbers(drugs["level"]), y=plain_numbers(middle), mode="markers", name="drugs, 5 to 95 %",
             marker={"color": MODEL, "size": 9, "symbol": "line-ns-open", "opacity": 0},
-            error_y={"type": "data", "array": _numbers(half), "color": MODEL, "thickness": 1.6, "width": 4},
+            error_y={"type": "data", "array": plain_numbers(half), "color": MODEL, "thickness": 1.6, "width": 4},
             customdata=[f"{low:.1f} to {high:.1f} %" for low, high in zip(drugs["low"], drugs["high"], strict=True)],
             hovertemplate="level %{x:.3g} %: drugs %{customdata}<extra></extra>",
         )  # fmt: skip
     figure.add_scatter(
-        x=_numbers(percent["level"]), y=_numbers(percent["coverage"]), mode="markers", name="all pairs",
+        x=plain_numbers(percent["level"]), y=plain_numbers(percent["coverage"]), mode="markers", name="all pairs",
         marker={"color": MODEL, "size": 9}, hovertemplate="level %{x:.3g} %: coverage %{y:.1f} %<extra></extra>",
     )  # fmt: skip
     figure.update_xaxes(range=[start, 102])
     figure.update_yaxes(title="coverage (%)", range=[start, 102])
-    return _finish(figure, 360, "nominal level (%)")
+    return finished(figure, 360, "nominal level (%)")
 
 
 def _members(figure: go.Figure, rows: pd.DataFrame, colour: str) -> None:
@@ -252,12 +256,12 @@ def _members(figure: go.Figure, rows: pd.DataFrame, colour: str) -> None:
     if 1 < members <= MAX_LINES:
         for _, one in rows.groupby("member", sort=False):
             line = {"color": colour, "width": 1, "dash": _dash(part)}
-            figure.add_scatter(x=one["epoch"].tolist(), y=_numbers(one["value"]), line=line, opacity=0.4, **style)
+            figure.add_scatter(x=one["epoch"].tolist(), y=plain_numbers(one["value"]), line=line, opacity=0.4, **style)
     elif members > MAX_LINES:
         span = rows.groupby("epoch")["value"].agg(["min", "max"])
         around = pd.concat([span["max"], span["min"].iloc[::-1]])
         figure.add_scatter(
-            x=around.index.tolist(), y=_numbers(around), line={"width": 0}, fill="toself", fillcolor=colour,
+            x=around.index.tolist(), y=plain_numbers(around), line={"width": 0}, fill="toself", fillcolor=colour,
             opacity=0.18, **style,
         )  # fmt: skip
 
@@ -266,25 +270,29 @@ def _dash(part: str) -> str:
     return "solid" if part == "train" else "dash"
 
 
-def _numbers(values: pd.Series) -> list[float | None]:
+def plain_numbers(values: pd.Series) -> list[float | None]:
+    """Numbers short enough for a page, None where one is missing."""
     return [None if np.isnan(value) else round(float(value), 5) for value in values]
 
 
-def _whiskers(rows: pd.DataFrame, colour: str) -> dict[str, object]:
+def whiskers(rows: pd.DataFrame, colour: str) -> dict[str, object]:
+    """Bars from ``low`` to ``high`` around ``value``."""
     above, below = (rows["high"] - rows["value"]).fillna(0), (rows["value"] - rows["low"]).fillna(0)
-    return {"type": "data", "symmetric": False, "array": _numbers(above), "arrayminus": _numbers(below),
+    return {"type": "data", "symmetric": False, "array": plain_numbers(above), "arrayminus": plain_numbers(below),
             "color": colour, "thickness": 1.6, "width": 4}  # fmt: skip
 
 
-def _reference(figure: go.Figure, place: float, colour: str, name: str, dash: str) -> None:
+def mark(figure: go.Figure, place: float, colour: str, name: str, dash: str, anchor: str = "center") -> None:
+    """A named vertical line, the name's ``anchor`` above it; none where its place is NaN."""
     if not np.isnan(place):
         figure.add_vline(
             x=place, line={"color": colour, "dash": dash, "width": 1.5}, annotation_text=name,
-            annotation_position="top", annotation_font_size=11,
+            annotation_position="top", annotation_font_size=11, annotation_xanchor=anchor,
         )  # fmt: skip
 
 
-def _finish(figure: go.Figure, height: int, axis: str) -> go.Figure:
+def finished(figure: go.Figure, height: int, axis: str) -> go.Figure:
+    """The figure in the style of the page, its horizontal axis named."""
     figure.update_xaxes(title=escape(axis), automargin=True, zeroline=False)
     figure.update_yaxes(automargin=True, zeroline=False, ticks="", ticklabelstandoff=6)
     return figure.update_layout(

@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from galenic.evaluate import pearson
+from galenic.evaluate.metrics import ROUNDING
 from galenic.evaluate.response import MINIMUM_ROWS
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.figures import drug_curves, observed, score_dots
 from galenic.report.run import Run
-from galenic.report.scores import Outcome, Scores, is_lower_better
+from galenic.report.scores import EFFECTS, Outcome, Scores, best_of, is_lower_better
 from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, metric_name, number, split_name
 
 COLUMNS = (
@@ -29,6 +30,24 @@ COLUMNS = (
     ("pearson", "within_cell"),
     ("r2", "beyond_floor"),
 )
+# Of effects of perturbations: agreement, error, whether perturbations can be told apart, the most changed genes.
+EFFECT_COLUMNS = tuple(
+    (metric, "all")
+    for metric in (
+        "pearson_delta",
+        "mae",
+        "discrimination",
+        "sign_top20",
+        "de_overlap_top50",
+        "pearson_delta_perturbed",
+        "collapse",
+    )
+)
+# What a score of one drug tells, and what its test rows are.
+BY_DRUG = {
+    "map": ("its profiles find each other", "profiles"),
+    EFFECTS: ("its effects are predicted, over its contexts", "contexts"),
+}
 CLAIMS = {
     "beats": ("beats its floor", "good"),
     "not": ("does not beat its floor", "bad"),
@@ -72,18 +91,26 @@ def score_figures(run: Run) -> Section | None:
     unit = run.record["data"].get("unit", "")
     figures = []
     for split in scores.splits:
-        for metric, group in dict.fromkeys([(scores.main_metric(split), "all"), ("pearson", "within_drug")]):
+        drawn = [(scores.main_metric(split), "all"), ("pearson", "within_drug")]
+        drawn = list(EFFECT_COLUMNS[:3]) if scores.is_of_effects(split) else drawn
+        for metric, group in dict.fromkeys(drawn):
             rows = scores.of(split, metric, group)
             if rows["value"].notna().any():
-                floor = rows.loc[rows["model"] == scores.best(split, floor=True), "value"]
+                is_best = rows["model"] == scores.best(split, floor=True)
+                # Which floor is hard to beat differs between metrics of effects.
+                is_best = rows["model"].isin(scores.floors) if scores.is_of_effects(split) else is_best
+                floor = rows.loc[is_best, "value"].head(1)
                 ceiling = next(iter(scores.ceiling(metric, group).values()), float("nan"))
                 axis = metric_name(metric, group, unit)
                 better = "lower" if is_lower_better(metric) else "higher"
                 figure = score_dots(rows, scores.floors, axis, floor.mean(), ceiling)
                 figures.append((f"{split_name(split).capitalize()}: {axis}; {better} is better.", figure))
+    which = (
+        "best score" if any(map(scores.is_of_effects, scores.splits)) else "best score in the first column of the table"
+    )
     how = (
         "Dots are models, open diamonds are floors, bars are 95 % intervals; the dashed line is the floor with the "
-        "best score in the first column of the table, the dotted line the ceiling."
+        f"{which}, the dotted line the ceiling."
     )
     return Section("figures", "Scores at a glance", how, [Figures(figures)])
 
@@ -132,9 +159,11 @@ def scores_by_drug(run: Run) -> Section | None:
     if table is None or table.empty:
         return None
     there = list(dict.fromkeys(table["metric"]))
-    metric = next((name for name in ("pearson", "spearman", "auroc") if name in there), there[0])
+    metric = next((name for name in (EFFECTS, "pearson", "spearman", "auroc") if name in there), there[0])
     table = table[table["metric"] == metric]
-    axis = metric_name(metric, "all" if metric == "map" else "within_drug")
+    what = "perturbation" if metric == EFFECTS else "drug"
+    ordered, rows_are = BY_DRUG.get(metric, ("the best model of a split orders its cells", "cells"))
+    axis = metric_name(metric, "all" if metric in BY_DRUG else "within_drug")
     scores = Scores.of_run(run)
     best = {split: _shown_model(table, split, scores) for split in table["split"].unique()}
     floor = {split: scores.best(split, floor=True) if scores else None for split in best}
@@ -156,32 +185,32 @@ def scores_by_drug(run: Run) -> Section | None:
         ]
         for row in mean.sort_values("value", ascending=False).to_dict("records")
     ]
-    ordered = "its profiles find each other" if metric == "map" else "the best model of a split orders its cells"
     how = (
-        f"One value a drug: how well {ordered}. In the left tail of the figure the model should not be relied on; "
+        f"One value a {what}: how well {ordered}. In the left tail of the figure the model should not be relied on; "
         "'floor' is the best floor, where it is defined."
     )
     is_mean = scores is not None and scores.n_folds > 1
-    rows_are = "profiles" if metric == "map" else "cells"
     cells = f"{rows_are} per fold" if is_mean else rows_are
-    hints = {cells: f"Test {rows_are} of the drug in one fold, averaged over folds."} if is_mean else {}
-    head = ["drug", "split", "model", axis, "floor", cells]
-    caption = f"Scores by drug{' and its test rows, averaged over folds' if is_mean else ''}; click a heading to sort."
-    curves = drug_curves(mean.assign(split=mean["split"].map(split_name)), axis)
+    hints = {cells: f"Test {rows_are} of the {what} in one fold, averaged over folds."} if is_mean else {}
+    head = [what, "split", "model", axis, "floor", cells]
+    caption = (
+        f"Scores by {what}{' and its test rows, averaged over folds' if is_mean else ''}; click a heading to sort."
+    )
+    curves = drug_curves(mean.assign(split=mean["split"].map(split_name)), axis, what)
     blocks: list[Block] = [
-        Figures([("Drugs from worst to best; point at one for its name.", curves)]),
+        Figures([(f"{what.capitalize()}s from worst to best; point at one for its name.", curves)]),
         Table(head, rows, caption, is_searchable=True, choose=("split",), hints=hints),
     ]
-    return Section("drugs", "Scores by drug", how, blocks)
+    return Section("drugs", f"Scores by {what}", how, blocks)
 
 
 def _score_table(scores: Scores, split: str, unit: str) -> Table:
     main = scores.main_metric(split)
-    has_values = [column for column in COLUMNS if scores.of(split, *column)["value"].notna().any()]
+    of_kind = EFFECT_COLUMNS if scores.is_of_effects(split) else COLUMNS
+    has_values = [column for column in of_kind if scores.of(split, *column)["value"].notna().any()]
     columns = list(dict.fromkeys([(main, "all"), *has_values]))
     by_column = {column: scores.of(split, *column).set_index("model") for column in columns}
-    best = {column: rows["value"].min() if is_lower_better(column[0]) else rows["value"].max()
-            for column, rows in by_column.items()}  # fmt: skip
+    best = {column: best_of(column[0], rows["value"]) for column, rows in by_column.items()}
     rows: list[list[Cell | str]] = []
     for model in scores.of(split, main)["model"]:
         is_floor = model in scores.floors
@@ -202,7 +231,8 @@ def _score_cell(rows: pd.DataFrame, model: str, best: float) -> Cell:
         return Cell(NOTHING)
     row: dict[Any, Any] = rows.loc[model].to_dict()
     kind = "best" if row["value"] == best else ""
-    return Cell(number(row["value"]), interval(row["low"], row["high"]), row["value"], kind)
+    value, low, high = (0.0 if abs(row[name]) < ROUNDING else row[name] for name in ("value", "low", "high"))
+    return Cell(number(value), interval(low, high), value, kind)
 
 
 def _difference_cell(outcome: Outcome) -> Cell:

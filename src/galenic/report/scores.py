@@ -16,7 +16,8 @@ from galenic.report.words import interval, number
 
 Verdict = Literal["beats", "not", "worse", "unknown"]
 # The first of these that a split has decides which model is best.
-MAIN = ("rmse", "mae", "map", "auroc", "pearson", "spearman")
+MAIN = ("pearson_delta", "rmse", "mae", "map", "auroc", "pearson", "spearman")
+EFFECTS = MAIN[0]  # which only predicted effects of perturbations are scored by
 CLAIMS = {
     "beats": "it beats its floor",
     "not": "it does not beat its floor, as the interval covers 0",
@@ -90,6 +91,7 @@ class Scores:
         self.comparison = run.table("comparison")
         ceilings = run.table("ceilings")
         self.ceilings = None if ceilings is None else summary(ceilings)
+        self.halves = run.table("ceiling_halves")
         self.splits = list(dict.fromkeys(metrics["split"]))
         self.n_folds = int(metrics["fold"].nunique())
         self.n_seeds = int(metrics["seed"].nunique())
@@ -116,6 +118,10 @@ class Scores:
         there = list(rows.loc[rows["group"] == "all", "metric"]) or list(rows["metric"])
         return next((metric for metric in MAIN if metric in there), there[0])
 
+    def is_of_effects(self, split: str) -> bool:
+        """Whether the split is scored by predicted effects of perturbations."""
+        return bool(((self.table["split"] == split) & (self.table["metric"] == EFFECTS)).any())
+
     def best(self, split: str, *, floor: bool) -> str | None:
         """The model that the run fits, else the best that is no floor; or the best floor, by the main metric."""
         rows = self.of(split, self.main_metric(split)).dropna(subset=["value"])
@@ -125,7 +131,12 @@ class Scores:
         return names[0] if names else None
 
     def ceiling(self, metric: str, group: str) -> dict[str, float]:
-        """Ceilings of a score, by what was measured twice; only correlations within drugs have one."""
+        """Ceilings of a score, by what was measured twice: of correlations within drugs, and of those of effects."""
+        if self.halves is not None and {"group", "metric", "ceiling"} <= set(self.halves):
+            rows = self.halves[(self.halves["metric"] == metric) & (self.halves["group"] == group)]
+            found = rows["ceiling"].dropna()
+            if len(found):
+                return {"halves of the measurements": float(found.iloc[0])}
         if self.ceilings is None or group != "within_drug":
             return {}
         rows = self.ceilings[(self.ceilings["metric"] == metric) & self.ceilings["ceiling"].notna()]
@@ -162,6 +173,19 @@ def is_lower_better(metric: str) -> bool:
         return score_of(metric).greater_is_better is False
     except ValueError:
         return False
+
+
+def best_of(metric: str, values: pd.Series) -> float:
+    """The best of some scores: the least, the greatest, or, where only one value is best, the one next to it.
+
+    >>> scores = pd.Series([0.2, 0.9, 1.4])
+    >>> best_of("rmse", scores), best_of("pearson", scores), best_of("collapse", scores)
+    (0.2, 1.4, 0.9)
+    """
+    if metric == "collapse":
+        values = values.dropna()
+        return float(values.loc[(values - score_of(metric).best).abs().idxmin()]) if len(values) else float("nan")
+    return float(values.min() if is_lower_better(metric) else values.max())
 
 
 def judge(low: float, high: float, lower_is_better: bool) -> Verdict:

@@ -8,34 +8,56 @@ from typing import Any
 from galenic.report.biology import atoms, biomarkers, patients, ranked_drugs, same_leaders
 from galenic.report.blocks import Cell, Facts, Section, Table, Text
 from galenic.report.calibration import calibration
+from galenic.report.codes import codes, interactions, similar
 from galenic.report.neighbours import neighbours
 from galenic.report.performance import predicted_and_observed, score_figures, score_tables, scores_by_drug
+from galenic.report.perturbation import conditions
 from galenic.report.run import Run
-from galenic.report.scores import Outcome, Scores, sentence
+from galenic.report.scores import EFFECTS, Outcome, Scores, sentence
 from galenic.report.search import asked, enriched, hits
+from galenic.report.skill import by_skill, skills
+from galenic.report.targets import TARGET_GLOSSARY, targets
 from galenic.report.training import training
-from galenic.report.words import GLOSSARY, SEARCH_GLOSSARY, SPLITS, UNITS, count, metric_name, number, split_name
+from galenic.report.words import (
+    EFFECT_GLOSSARY,
+    EFFECT_SPLITS,
+    GLOSSARY,
+    SEARCH_GLOSSARY,
+    SPLITS,
+    UNITS,
+    count,
+    metric_name,
+    number,
+    split_name,
+)
 
-DATA = ("pairs", "cells", "drugs", "profiles", "perturbagens", "genes")
+DATA = ("pairs", "cells", "drugs", "profiles", "perturbagens", "conditions", "contexts", "perturbations", "genes")
+EFFECT_TABLES = ("conditions", "effects", "skill", "codes", "similar", "interaction")
 KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
 
 
 def answers(run: Run) -> list[tuple[Outcome, str]]:
-    """The outcome of each split, and what it says in one sentence."""
+    """The outcome of each split, and what it says in one sentence.
+
+    Where folds are too few for an interval, that of the skill over conditions decides.
+    """
     scores = Scores.of_run(run)
     if scores is None:
         return []
     unit = run.record["data"].get("unit", "")
     outcomes = [scores.outcome(split) for split in scores.splits]
-    return [(it, sentence(it, split_name(it.split), metric_name(it.metric, unit=unit))) for it in outcomes]
+    said = [(it, sentence(it, split_name(it.split), metric_name(it.metric, unit=unit))) for it in outcomes]
+    return [by_skill(run, outcome) or (outcome, words) for outcome, words in said]
 
 
 def headline(run: Run) -> Section | None:
     """What each split asked, and the answer in one sentence."""
     found = answers(run)
+    is_of_effects = any(outcome.metric == EFFECTS for outcome, _ in found)
+    questions = SPLITS | EFFECT_SPLITS if is_of_effects else SPLITS
     blocks: list[Text] = []
     for outcome, said in found:
-        question = SPLITS.get(outcome.split, ("", ""))[1]
+        question = questions.get(outcome.split, ("", ""))[1]
         blocks += [Text(question, "question")] if question else []
         blocks.append(Text(said, KINDS[outcome.verdict]))
     if not found:
@@ -44,8 +66,9 @@ def headline(run: Run) -> Section | None:
         return None
     how = (
         "'Best' is the model with the best mean on the data that score it, so with many models its score is a little "
-        "too good; a floor is a simple baseline that learned nothing from genes."
+        "too good; a floor is a simple baseline that "
     )
+    how += "adds up means of measured effects." if is_of_effects else "learned nothing from genes."
     return Section("answer", "The answer", how if found else "", blocks)
 
 
@@ -125,8 +148,12 @@ def provenance(run: Run) -> Section | None:
 
 
 def glossary(run: Run) -> Section | None:
-    """The words of the report: a search has its own."""
-    words = SEARCH_GLOSSARY if run.record["verb"] == "search" else GLOSSARY
+    """The words of the report: a search has its own, and so have effects of perturbations."""
+    scores = Scores.of_run(run)
+    is_of_effects = scores is not None and any(map(scores.is_of_effects, scores.splits))
+    is_of_effects = is_of_effects or any(run.table(name) is not None for name in EFFECT_TABLES)
+    words = EFFECT_GLOSSARY if is_of_effects else SEARCH_GLOSSARY if run.record["verb"] == "search" else GLOSSARY
+    words = TARGET_GLOSSARY if run.record["verb"] == "targets" else words
     return Section("glossary", "Words", "", [Facts(list(words.items()), is_list=True)])
 
 
@@ -137,16 +164,22 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     hits,
     enriched,
     neighbours,
+    targets,
     data,
+    skills,
     score_figures,
     score_tables,
     predicted_and_observed,
+    conditions,
     scores_by_drug,
     calibration,
     ranked_drugs,
     biomarkers,
     atoms,
     patients,
+    codes,
+    similar,
+    interactions,
     training,
     provenance,
     glossary,

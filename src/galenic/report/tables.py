@@ -28,12 +28,29 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "hits": (".csv", ("query", "rank", "id", "pert_id", "pert_name", "similarity")),
     "enrichment": (".csv", ("query", "kind", "label", "n", "n_in_hits", "k", "p_value", "q_value")),
     "map": (".csv", ("query", "role", "id", "name", "x", "y")),
+    "conditions": (
+        ".csv",
+        ("model", "split", "fold", "seed", "context", "perturbation", "n_cells", "pearson_delta", "mae"),
+    ),
+    "effects": (".parquet", ("model", "split", "context", "perturbation", "gene", "measured", "predicted")),
+    "skill": (
+        ".csv",
+        ("model", "split", "metric", "floor", "value", "floor_value", "skill", "low", "high", "n", "best"),
+    ),
+    "ceiling_halves": (".csv", ("group", "metric", "value", "full", "ceiling", "n")),
+    "codes": (".csv", ("kind", "name", "context", "x", "y")),
+    "similar": (".csv", ("perturbation", "rank", "neighbour", "similarity")),
+    "interaction": (".csv", ("context", "perturbation", "gene", "residual")),
+    "target_pairs": (".csv", ("disease", "rank", "gene_a", "gene_b", "score")),
+    "target_match": (".csv", ("disease", "n", "hits", "expected", "p_value")),
+    "target_diseases": (".csv", ("disease", "method", "n_pairs", "n_known", "auroc", "ap")),
 }
 # Ids are text even where they look like numbers, and a drug may be called "NA".
 _TEXT = ("cell", "drug", "name", "gene", "feature", "modality", "model", "floor", "split", "group", "metric", "cohort",
          "tissue", "measure", "between", "step", "why", "examples", "stage", "smiles", "element", "query",
          "id", "pert_id", "pert_name", "kind", "label", "role", "moa", "target", "flag", "reason", "plate",
-         "unknown")  # fmt: skip
+         "unknown", "context", "perturbation", "neighbour", "fallback", "disease", "method", "gene_a",
+         "gene_b")  # fmt: skip
 
 
 def require_table(name: str, table: pd.DataFrame, what: str) -> None:

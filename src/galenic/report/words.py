@@ -7,6 +7,8 @@ from numbers import Real
 
 import pandas as pd
 
+from galenic.evaluate.metrics import FEW_GENES
+
 # Name of a split: what is unseen, and the question it answers.
 SPLITS = {
     "pair": ("unseen pairs", "Cell and drug are both known; this pair was not measured. Can gaps be filled?"),
@@ -17,11 +19,24 @@ SPLITS = {
     "plate": ("unseen plates", "Do profiles of plates that training never saw find those of their compound?"),
     "profile": ("unseen profiles", "Does a new profile find others of its compound?"),
 }
+# Of effects of perturbations; here a pair is a perturbation in a context.
+EFFECT_SPLITS = {
+    "pair": ("unseen pairs", "What does a known perturbation do in a known context where it was not measured?"),
+    "context": ("unseen contexts", "What do known perturbations do in a context where none was measured?"),
+    "perturbation": ("unseen perturbations", "What does a perturbation do that training did not see in any context?"),
+    "combination": ("unseen combinations", "What do perturbations do together that were seen only alone?"),
+}
 METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "pearson": "Pearson", "spearman": "Spearman",
            "auroc": "AUROC", "auprc": "AUPRC", "map": "mAP", "median_quantile": "median quantile",
            "recall_at_1pct": "recall in the first 1 %", "recall_at_10pct": "recall in the first 10 %",
            "auroc_pooled": "AUROC of pairs", "map_normalised": "mAP beyond chance",
            "found_beyond_chance": "found beyond chance"}  # fmt: skip
+EFFECT_METRICS = {"pearson_delta": "Pearson of effects", "spearman_delta": "Spearman of effects",
+                  "cosine_delta": "cosine of effects", "pearson_delta_perturbed": "Pearson beyond the mean effect",
+                  "r2_absolute": "R² of expression", "sign": "direction", "de_overlap": "overlap",
+                  "precision": "precision", "discrimination": "discrimination",
+                  "centroid_accuracy": "centroid accuracy", "collapse": "collapse (1 is best)",
+                  "energy_distance": "energy distance", "mmd": "MMD"}  # fmt: skip
 RETRIEVAL = ("map", "median_quantile", "recall_at_1pct", "recall_at_10pct", "map_normalised", "found_beyond_chance")
 GROUPS = {
     "all": "all pairs",
@@ -58,6 +73,35 @@ GLOSSARY = {
     "Stability": "Share of refits on resampled data in which the gene is among the top genes of the drug.",
     "q-value": "Expected share of false finds among genes at least as strong (false discovery rate).",
     "AUROC": "Chance that a patient who responded is ranked above one who did not; 0.5 is a coin.",
+}
+EFFECT_GLOSSARY = {
+    "Context, condition, effect": "A context is the cell type or line; a condition is a perturbation in a context; its "
+    "effect is its mean expression less that of the context's controls.",
+    "Floor": "A simple baseline that trains no network: no effect, mean effects of a context or of a perturbation "
+    "elsewhere, or a weighted sum of these. A model that does not beat its best floor has shown no skill.",
+    "Skill": "1 − error / error of the floor, on the same conditions: 1 is perfect, 0 is the floor, below 0 is worse.",
+    "Pearson of effects": "Correlation over genes of predicted with measured effect, averaged over conditions. Where "
+    "no effect is predicted it has no value, and counts as 0 in means.",
+    "Pearson beyond the mean effect": "The same after the mean effect of the context's training conditions is taken "
+    "from both sides: what all perturbations share no longer helps.",
+    "MAE, RMSE": "Mean absolute error, and root of the mean squared error, of expression over all genes; most genes "
+    "hardly change, so no effect at all looks good by it. Lower is better.",
+    "Discrimination": "Share of the other perturbations of the context whose measured effect lies farther from the "
+    "prediction than the right one; 1 is best, 0.5 is chance.",
+    "First 20 genes": "The 20 that changed most in the measurement. Direction: share of them predicted to rise or fall "
+    "as they did, 0.5 is chance. Overlap: share of them among the 20 with the largest predicted effect.",
+    "Collapse": "Variance of the predicted effects over that of the measured ones, between the conditions of a "
+    "context. Near 0 the model says the same for all; measured effects hold noise, so a fair model stays below 1.",
+    "Ceiling": "What a perfect predictor would reach on data this noisy, from the agreement of random halves of the "
+    "measurements. Where halves share a plate or a donor it is too high; where prediction and measurement "
+    "share the noise of few controls, which halves do not, a score can pass it.",
+    "State code, effect code": "Numbers in which a model holds what untreated cells are and what a perturbation does; "
+    "their sum is turned into treated expression.",
+    "Interaction, departure": "What happens in one condition beyond the additive solution, in which an effect is the "
+    "same in every context and a combination is the sum of its parts.",
+    "Fold, seed": "Each fold holds out another part of the data; each seed repeats the fit with other random numbers.",
+    "Interval": "95 %. Of a score and of a difference: over folds, seeds averaged first. Of a skill: over conditions, "
+    "resampled with model and floor together.",
 }
 SEARCH_GLOSSARY = {
     "Perturbagen, profile": "A perturbagen is what cells were treated with; each of its profiles is what one treatment "
@@ -163,7 +207,20 @@ def drug_titles(table: pd.DataFrame) -> pd.Series:
 
 def split_name(split: str) -> str:
     """Split in plain words: ``"cell"`` is ``"unseen cells"``."""
-    return SPLITS.get(split, (f"split {split!r}", ""))[0]
+    return (SPLITS | EFFECT_SPLITS).get(split, (f"split {split!r}", ""))[0]
+
+
+def effect_metric(metric: str) -> tuple[str, str]:
+    """A metric without its ending, and what the ending says: ``_top20`` are the 20 most changed genes.
+
+    >>> effect_metric("sign_top20"), effect_metric("mae_degs"), effect_metric("rmse")
+    (('sign', ', first 20 genes'), ('mae', ', changed genes'), ('rmse', ''))
+    """
+    found = FEW_GENES.search(metric)
+    if found is None:
+        return metric, ""
+    which = found.group(1)
+    return metric[: found.start()], ", changed genes" if which == "degs" else f", first {which[3:]} genes"
 
 
 def metric_name(metric: str, group: str = "all", unit: str = "") -> str:
@@ -171,10 +228,15 @@ def metric_name(metric: str, group: str = "all", unit: str = "") -> str:
 
     >>> metric_name("pearson", "within_drug"), metric_name("rmse", unit="ln_ic50")
     ('Pearson, within drug', 'RMSE (ln IC50, µM)')
+    >>> metric_name("pearson_delta"), metric_name("sign_top20"), metric_name("mae_degs", "type A")
+    ('Pearson of effects', 'direction, first 20 genes', 'MAE, changed genes, type A')
     """
-    name = METRICS.get(metric, metric)
+    whole, genes = effect_metric(metric)
+    if group == "all" and whole in EFFECT_METRICS:
+        return EFFECT_METRICS[whole] + genes
+    name = METRICS.get(metric) or EFFECT_METRICS.get(whole, METRICS.get(whole, whole)) + genes
     if metric in ("rmse", "mae") and unit:
         name = f"{name} ({UNITS.get(unit, unit)})"
-    if group == "all" and metric in ("rmse", "mae", *RETRIEVAL):
+    if group == "all" and whole in ("rmse", "mae", *RETRIEVAL):
         return name
     return f"{name}, {GROUPS.get(group, group)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from galenic.evaluate.response import response as score_groups
 from galenic.evaluate.splits import Fold, leaks
 from galenic.models import RESPONSE_MODELS, find
 from galenic.models.base import Model
-from galenic.tasks.task import Answer, require_kind
+from galenic.tasks.task import Answer, Answered, Part, divided, require_kind
 
 FLOORS = ("DrugMean", "CellMean", "MeanEffects", "TissueDrugMean", "NearestDrugs")
 
@@ -40,6 +41,10 @@ class ResponseTask:
         if table[column].isna().any():
             table[column] = table[column].astype("object").where(table[column].notna(), "unknown")
         return table, column
+
+    def folds(self, by: str, n_folds: int, seed: int) -> list[Part]:
+        """Folds of pairs, of which a tenth of the training pairs is for validation."""
+        return divided(*self.table(by), by, n_folds, seed)
 
     def answer(self, model: Any, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Answer:
         """Predicted responses of the test pairs; the model never sees their responses."""
@@ -68,6 +73,10 @@ class ResponseTask:
         table = self.data.pairs.iloc[test][["cell", "drug", "response"]]
         floor = np.nan if reference is None else reference["answer"]
         return table.assign(prediction=answer["answer"], floor=floor).reset_index(drop=True)
+
+    def tables(self, answered: Sequence[Answered]) -> dict[str, pd.DataFrame]:
+        """No more than the predictions."""
+        return {}
 
     def leaking(self, train: np.ndarray, test: np.ndarray) -> list[str]:
         """Tissues and structures that stand on both sides of the user's own folds."""

@@ -18,7 +18,7 @@ from galenic.evaluate.retrieval import external, retrieval, retrieval_by_query
 from galenic.models import PROFILE_MODELS, find
 from galenic.models.base import Model
 from galenic.search.perturbagens import aggregate
-from galenic.tasks.task import Answer, require_kind
+from galenic.tasks.task import Answer, Answered, Part, divided, require_kind
 
 FLOORS = ("RawCosine", "Spearman", "Euclidean", "WhitenedPCA", "ShrinkageLDA", "Connectivity")
 ALIKE = 0.4
@@ -85,6 +85,10 @@ class RetrievalTask:
         texts = as_text(table[column])
         return pd.DataFrame({column: np.where(texts == "", "unknown", texts)}), column
 
+    def folds(self, by: str, n_folds: int, seed: int) -> list[Part]:
+        """Folds of profiles."""
+        return divided(*self.table(by), by, n_folds, seed)
+
     def answer(self, model: Any, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Answer:
         """Scores of the model on the test profiles; validation rows train too, since no model watches them."""
         rows = np.union1d(train, valid)
@@ -122,6 +126,10 @@ class RetrievalTask:
 
     def predictions(self, test: np.ndarray, answer: Answer, reference: Answer | None) -> None:
         """No table: similarities of all pairs of profiles are too many to keep."""
+
+    def tables(self, answered: Sequence[Answered]) -> dict[str, pd.DataFrame]:
+        """No more than the scores."""
+        return {}
 
     def leaking(self, train: np.ndarray, test: np.ndarray) -> list[str]:
         """Perturbagens on both sides of the user's own folds."""

@@ -1,0 +1,84 @@
+"""``galenic predict RUN CELLS`` where the model is one of perturbations: expression of conditions, as h5ad."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from galenic.cli.predict import PredictFlags
+
+OWN = ("conditions", "device", "overwrite")
+"""Flags that a model of perturbations takes; the others are for responses."""
+
+
+def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
+    """Write the predicted conditions to ``out``, whole or not at all."""
+    from galenic.cli.perturbed import read
+    from galenic.data.gctx.sniff import writing_explained, written_whole
+    from galenic.models.base import load
+
+    _require_own(how)
+    place = Path(out)
+    if place.suffix != ".h5ad":
+        raise ValueError(f"--out should end in .h5ad for predicted expression; received {out!r}. Correct the name.")
+    if place.exists() and (not how.overwrite or (Path(source).exists() and place.samefile(source))):
+        raise ValueError(f"--out should be a new file; {out} exists. Choose another name, or --overwrite it.")
+    model = load(folder)
+    adata = read(source)
+    asked = _asked(how.conditions, model.spec_) if how.conditions else None
+    if asked is None:
+        _require_treated(adata, model.spec_, source)
+    predicted = model.predict(adata, asked, device=how.device)
+    predicted.uns["model"] = type(model).__name__
+    with writing_explained(out):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(place) as part:
+        predicted.write_h5ad(part)
+    typer.echo(f"{predicted.n_obs:,} conditions x {predicted.n_vars:,} genes: {out}")
+    typer.echo(_fallbacks(predicted.obs, type(model).__name__))
+
+
+def _require_own(how: PredictFlags) -> None:
+    plain = type(how)()
+    for field in fields(how):
+        if field.name not in OWN and getattr(how, field.name) != getattr(plain, field.name):
+            raise ValueError(
+                f"--{field.name} is for models of responses; this one predicts effects of perturbations. Leave it out."
+            )
+
+
+def _require_treated(adata: AnnData, spec: dict[str, Any], source: str) -> None:
+    """Without a table of conditions those of the cells are asked; there has to be one."""
+    from galenic.data.perturbation import perturbation_columns
+
+    named = {name: spec[name] for name in ("context", "perturbation", "control")}
+    if perturbation_columns(adata, **named, without_controls="keep").is_control.all():
+        raise ValueError(
+            f"something should be asked; all {adata.n_obs:,} cells of {source} are controls, and no conditions are "
+            "named. Give --conditions TABLE (context, perturbation)."
+        )
+
+
+def _asked(path: str, spec: dict[str, Any]) -> pd.DataFrame:
+    """The table of conditions; its columns may be called as those of the cells that were fitted."""
+    from galenic.data import read
+
+    table = read.table(path)
+    names = {spec[key]: key for key in ("context", "perturbation", "dose") if spec.get(key)}
+    return table.rename(columns={own: key for own, key in names.items() if key not in table})
+
+
+def _fallbacks(obs: pd.DataFrame, name: str) -> str:
+    """How many conditions a simpler model answered."""
+    simpler = obs["fallback"][obs["fallback"] != ""]
+    if simpler.empty:
+        return f"all answered by {name} itself"
+    counted = ", ".join(f"{model} {count:,}" for model, count in simpler.value_counts().items())
+    return f"{len(simpler):,} of {len(obs):,} answered by a simpler model ({counted}), see obs['fallback']"
