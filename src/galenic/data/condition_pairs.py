@@ -130,18 +130,21 @@ class PairIndex:
         return {
             "left": left,
             "right": right,
-            "control_left": self._controls_of(rng, left),
-            "control_right": self._controls_of(rng, right),
+            "control_left": self.controls_of(rng, left),
+            "control_right": self.controls_of(rng, right),
             "shares_context": np.array([name == "cell" for name in wanted])[which],
         }
 
-    def _controls_of(self, rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+    def controls_of(self, rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+        """Row numbers of one control for each row, of the same context."""
         begin, end = self.control_starts[self.context[rows]], self.control_starts[self.context[rows] + 1]
         found: np.ndarray = self.controls[begin + rng.integers(end - begin)]
         return found
 
 
-def pair_index(columns: PerturbationColumns, mode: Mode = "both", *, by_dose: bool = False) -> PairIndex:
+def pair_index(
+    columns: PerturbationColumns, mode: Mode = "both", *, by_dose: bool = False, keep: np.ndarray | None = None
+) -> PairIndex:
     """Pools of row numbers from which training pairs are drawn.
 
     Parameters
@@ -153,6 +156,8 @@ def pair_index(columns: PerturbationColumns, mode: Mode = "both", *, by_dose: bo
         ``"both"``: whichever of the two there is.
     by_dose
         Is a perturbation at another dose another perturbation?
+    keep
+        bool, ``(n_rows,)``: treated rows that pairs are made of; None = all.
 
     Raises
     ------
@@ -173,7 +178,7 @@ def pair_index(columns: PerturbationColumns, mode: Mode = "both", *, by_dose: bo
     if mode not in ("cell", "drug", "both"):
         raise ValueError(f"mode should be 'cell', 'drug' or 'both'; received {mode!r}. Choose one.")
     _, condition = columns.conditions(by_dose=by_dose)
-    rows = np.flatnonzero(~columns.is_control)
+    rows = np.flatnonzero(~columns.is_control if keep is None else keep & ~columns.is_control)
     treatment = columns.perturbation
     if by_dose and columns.dose is not None:
         levels, level = np.unique(columns.dose, return_inverse=True)

@@ -33,6 +33,7 @@ RESPONSE_MODELS: dict[str, tuple[str, str]] = {
 }
 PROFILE_MODELS: dict[str, tuple[str, str]] = {
     "ReadAcross": ("galenic.models.readacross.model", "embedding in which profiles of one perturbagen lie together"),
+    "DeepPert": ("galenic.models.deeppert.model", "what many small autoencoders of profiles agree on, with its genes"),
     "RawCosine": ("galenic.models.profiles.similarities", "cosine of z-scores"),
     "Spearman": ("galenic.models.profiles.similarities", "rank correlation of z-scores"),
     "Euclidean": ("galenic.models.profiles.similarities", "distance of standardised z-scores"),
@@ -41,6 +42,7 @@ PROFILE_MODELS: dict[str, tuple[str, str]] = {
     "ShrinkageLDA": ("galenic.models.profiles.discriminant", "cosine of linear discriminants of perturbagens"),
 }
 PERTURBATION_MODELS: dict[str, tuple[str, str]] = {
+    "XTransferCDR": ("galenic.models.xtransfer.model", "state and effect encoders beside a stack of simple effects"),
     "NoEffect": ("galenic.models.perturbation.floors", "mean of the controls"),
     "CopySource": ("galenic.models.perturbation.floors", "treated expression of other contexts"),
     "GlobalMeanEffect": ("galenic.models.perturbation.floors", "control + mean effect of everything"),

@@ -24,6 +24,7 @@ from galenic.models.perturbation.perturbation_model import PerturbationModel
 from galenic.models.perturbation.question import Question
 
 LADDER: dict[str, Callable[[Conditions, Known], np.ndarray]] = {
+    "AdditivePairs": parts_weights,
     "MeanShift": shift_weights,
     "ContextMeanEffect": context_weights,
     "GlobalMeanEffect": everything_weights,
@@ -38,7 +39,7 @@ class Floor(PerturbationModel):
     A condition's own measurement is never part of its prediction, even if it was in the fit.
     """
 
-    ladder: ClassVar[tuple[str, ...]] = tuple(LADDER)
+    ladder: ClassVar[tuple[str, ...]] = ("MeanShift", "ContextMeanEffect", "GlobalMeanEffect")
 
     def _answer(self, adata: AnnData, question: Question, device: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         asked, known = compare(self.spec_, self.arrays_, question)
@@ -49,14 +50,7 @@ class Floor(PerturbationModel):
             found, count, able = self._effects(asked.take(rows), known, question.controls[rows])
             effects[rows[able]], n_sources[rows[able]] = found[able], count[able]
             rows = rows[~able]
-            for name in self.ladder:
-                weights = LADDER[name](asked.take(rows), known)
-                able = counted(weights) > 0
-                own = rows[able]
-                effects[own], n_sources[own] = mixed(weights[able], known.effects), counted(weights[able])
-                fallback[own] = name
-                rows = rows[~able]
-            fallback[rows] = "NoEffect"
+            effects[rows], n_sources[rows], fallback[rows] = simpler(self.ladder, asked.take(rows), known)
         return question.controls + effects, n_sources, fallback
 
     def _effects(
@@ -69,6 +63,21 @@ class Floor(PerturbationModel):
     def _weights(self, asked: Conditions, known: Known) -> np.ndarray:
         """Weight of each measured effect, ``(n_asked, n_known)``; a row of zeros where there is nothing to say."""
         raise NotImplementedError
+
+
+def simpler(ladder: tuple[str, ...], asked: Conditions, known: Known) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Effects, number of sources and name of the first model of a ladder that can speak, for each asked condition."""
+    effects = np.zeros((len(asked), known.means.shape[1]))
+    n_sources = np.zeros(len(asked), dtype=np.int64)
+    names = np.full(len(asked), "NoEffect", dtype="object")
+    rows = np.arange(len(asked))
+    for name in ladder:
+        weights = LADDER[name](asked.take(rows), known)
+        able = counted(weights) > 0
+        own, rows = rows[able], rows[~able]
+        effects[own], n_sources[own] = mixed(weights[able], known.effects), counted(weights[able])
+        names[own] = name
+    return effects, n_sources, names
 
 
 @dataclass(kw_only=True, repr=False)

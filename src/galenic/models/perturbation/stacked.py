@@ -11,12 +11,13 @@ from scipy.optimize import nnls
 
 from galenic.data.condition_means import ConditionMeans
 from galenic.data.perturbation import PerturbationColumns
+from galenic.models.perturbation import regression
 from galenic.models.perturbation.floors import Floor, context_similarity
-from galenic.models.perturbation.known import Conditions, Known, compare, counted, mixed, shift_weights
+from galenic.models.perturbation.known import Conditions, Known, compare, counted, mixed, shares, shift_weights
 from galenic.models.perturbation.linear import excess_elsewhere, usual
 from galenic.models.perturbation.perturbation_model import measured
 
-PARTS = ("mean of the context", "excess elsewhere", "mean shift", "nearest context")
+PARTS = ("mean of the context", "excess elsewhere", "mean shift", "nearest context", "excess by regression")
 """What is added up."""
 
 
@@ -24,13 +25,16 @@ PARTS = ("mean of the context", "excess elsewhere", "mean shift", "nearest conte
 class StackedShift(Floor):
     r"""Control + a weighted sum of simple effects, with weights learned on conditions that were held out.
 
-    .. math:: \hat e_{cp} = w_1 \bar e_{c,-p} + w_2 d_{cp} + w_3 \bar e_{-c,p} + w_4 e_{c^* p}
+    .. math:: \hat e_{cp} = w_1 \bar e_{c,-p} + w_2 d_{cp} + w_3 \bar e_{-c,p} + w_4 e_{c^* p} + w_5 \hat r_{cp}
 
     of the mean effect of the context's other perturbations, what is special to the perturbation elsewhere (see
-    :class:`ScaledShift`), its mean effect over the other contexts, and that in the context which is most alike. The
-    weights are not negative and minimise the squared error over the training conditions, each left out of its own
-    prediction, so that what carries over counts and what does not is silent. Without a source of the perturbation in
-    another context the mean effect of the context answers, and ``obs["fallback"]`` says so.
+    :class:`ScaledShift`), its mean effect over the other contexts, that in the context which is most alike, and what
+    perturbations with a similar excess elsewhere had for one here (kernel ridge regression, see
+    :mod:`galenic.models.perturbation.regression`). The weights are not negative and minimise the squared error over the
+    training conditions, each left out of its own prediction, so that what carries over counts and what does not is
+    silent. Without a source of the perturbation in
+    another context the effects of its parts are added up where it is a combination, else the mean effect of the context
+    answers, and ``obs["fallback"]`` says so.
 
     Parameters
     ----------
@@ -47,42 +51,53 @@ class StackedShift(Floor):
 
     similarity: Literal["pearson", "spearman", "euclidean"] = "pearson"
 
-    ladder: ClassVar[tuple[str, ...]] = ("ContextMeanEffect", "GlobalMeanEffect")
+    ladder: ClassVar[tuple[str, ...]] = ("AdditivePairs", "ContextMeanEffect", "GlobalMeanEffect")
 
     def _learn(
         self, adata: AnnData, columns: PerturbationColumns, means: ConditionMeans, spec: dict[str, Any], **how: Any
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         conditions, known = compare(spec, measured(means), None)
+        arrays, left_out = regression.learn(conditions, known)
         products, towards = np.zeros((len(PARTS),) * 2), np.zeros(len(PARTS))
         for rows in conditions.blocks():
             asked = conditions.take(rows)
-            parts, count = self._parts(asked, known, known.controls[asked.context])
-            parts = parts[:, count > 0]
+            parts, count = simple_effects(asked, known, known.controls[asked.context], self.similarity)
+            parts = np.concatenate([parts, left_out[None, rows]])[:, count > 0]
             own = known.effects[known.itself(asked).argmax(axis=1)][count > 0]
             products += np.einsum("kng,lng->kl", parts, parts)
             towards += np.einsum("kng,ng->k", parts, own)
-        # The least squares of all values at once, from their 4 x 4 products.
-        values, axes = np.linalg.eigh(products)
-        kept = values > 1e-10 * max(values.max(), 1e-300)
-        root = np.sqrt(values[kept])
-        weights = nnls((axes[:, kept] * root).T, (axes[:, kept].T @ towards) / root)[0]
-        return spec, {"weights": weights if kept.any() else np.zeros(len(PARTS))}
+        return spec, {"weights": _least_squares(products, towards), **arrays}
 
     def _effects(
         self, asked: Conditions, known: Known, controls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        parts, count = self._parts(asked, known, controls)
+        parts, count = self.parts(asked, known, controls)
         return np.einsum("k,kng->ng", self.arrays_["weights"], parts), count, count > 0
 
-    def _parts(self, asked: Conditions, known: Known, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The simple effects ``(4, n_asked, n_genes)``, zeros where one has nothing to say, and number of sources."""
-        sources = known.elsewhere(asked)
-        shift = shift_weights(asked, known)
-        alike = np.where(
-            sources, context_similarity(controls, known.controls, self.similarity)[:, known.at.context], -np.inf
-        )
-        nearest = sources & (alike == alike.max(axis=1, keepdims=True, initial=-np.inf))
-        nearest = nearest / np.maximum(nearest.sum(axis=1, keepdims=True), 1)
-        special = excess_elsewhere(asked, known)[0]
-        parts = [usual(asked, known), special, mixed(shift, known.effects), mixed(nearest, known.effects)]
-        return np.stack(parts), counted(shift)
+    def parts(self, asked: Conditions, known: Known, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is added up, ``(5, n_asked, n_genes)``, zeros where a part has nothing to say; and number of sources."""
+        parts, count = simple_effects(asked, known, controls, self.similarity)
+        return np.concatenate([parts, regression.predict(self.arrays_, asked, known)[None]]), count
+
+
+def simple_effects(
+    asked: Conditions, known: Known, controls: np.ndarray, similarity: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first four of :data:`PARTS`, ``(4, n_asked, n_genes)``, and number of sources."""
+    sources = known.elsewhere(asked)
+    shift = shift_weights(asked, known)
+    alike = np.where(sources, context_similarity(controls, known.controls, similarity)[:, known.at.context], -np.inf)
+    nearest = sources & (alike == alike.max(axis=1, keepdims=True, initial=-np.inf))
+    special = excess_elsewhere(asked, known)[0]
+    parts = [usual(asked, known), special, mixed(shift, known.effects), mixed(shares(nearest), known.effects)]
+    return np.stack(parts), counted(shift)
+
+
+def _least_squares(products: np.ndarray, towards: np.ndarray) -> np.ndarray:
+    """Weights that are not negative, of all values at once, from the products of the parts with each other."""
+    values, axes = np.linalg.eigh(products)
+    kept = values > 1e-10 * max(values.max(), 1e-300)
+    if not kept.any():
+        return np.zeros(len(products))
+    root = np.sqrt(values[kept])
+    return np.asarray(nnls((axes[:, kept] * root).T, (axes[:, kept].T @ towards) / root)[0])
