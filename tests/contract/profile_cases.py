@@ -51,6 +51,8 @@ def _of(name: str, **fields: Any) -> Callable[[], Any]:
 
 SMALL = {"n_members": 2, "n_latent": 8, "width": 8, "growth": 16, "training": BRIEF}
 
+FEW = {"sizes": (2, 3), "runs": 2, "n_components": 10, "shared": 0.2, "training": BRIEF}
+
 CASES = (
     ProfileCase("ReadAcross", _of("ReadAcross", **SMALL), reads_labels=True, draws=True),
     ProfileCase(
@@ -62,6 +64,17 @@ CASES = (
     ProfileCase(
         "ReadAcross", _of("ReadAcross", as_published=True, training=BRIEF), form="published", reads_labels=True,
         draws=True,
+    ),
+    ProfileCase("DeepPert", _of("DeepPert", **FEW), draws=True),
+    ProfileCase(
+        "DeepPert", _of("DeepPert", **FEW, families=("linear", "pca", "ica", "rp"), covariates=("dose", "cell"),
+                        n_consensus=4),
+        form="covariates", draws=True,
+    ),
+    ProfileCase(
+        "DeepPert", _of("DeepPert", **FEW | {"shared": 0.0}, families=("ae", "vae"), covariates=("cell",),
+                        adjust="decoder", choose="g-means", merge=1.0, scale_genes=False),
+        form="decoder", draws=True,
     ),
     ProfileCase("RawCosine", _of("RawCosine")),
     ProfileCase("Spearman", _of("Spearman")),

@@ -14,7 +14,7 @@ from galenic.cli.flags import RunFlags, add, collect
 from galenic.cli.inputs import DataFlags
 from galenic.models import MODELS, PERTURBATION_MODELS, PROFILE_MODELS, find
 
-SYSTEMS = {"ReadAcross": "readacross", "XTransferCDR": "xtransfercdr"}
+SYSTEMS = {"DeepPert": "deeppert", "ReadAcross": "readacross", "XTransferCDR": "xtransfercdr"}
 """Systems are typed as one word."""
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from galenic.explain import attribution
-from galenic.explain.attribution import Rule, integrated_gradients, path
+from galenic.explain.attribution import Rule, backprojected, expected_gradients, integrated_gradients, path
 
 RULES: list[Rule] = ["gauss-legendre", "midpoint"]
 
@@ -213,7 +213,9 @@ def test_a_path_lies_within_and_weighs_one(rule: Rule, n_steps: int) -> None:
 
 def test_an_unknown_rule_is_refused() -> None:
     x = torch.ones(2, 3)
-    with pytest.raises(ValueError, match=r'should be "gauss-legendre" or "midpoint"; received \'simpson\'\. Choose'):
+    with pytest.raises(
+        ValueError, match=r'should be "gauss-legendre", "midpoint" or "left"; received \'simpson\'\. Choose'
+    ):
         integrated_gradients(lambda x: x.sum(dim=1), [x], [x], rule="simpson")  # type: ignore[arg-type]
 
 
@@ -236,3 +238,89 @@ def test_what_does_not_fit_is_refused(rows: list[int], n_baselines: int, n_steps
 def test_a_baseline_of_another_shape_is_refused(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="baseline"):
         integrated_gradients(lambda x: x.sum(dim=1), [torch.ones(2, 3)], [torch.zeros(shape)])
+
+
+def several(x: Tensor, z: Tensor) -> Tensor:
+    return torch.stack([smooth(x, z), (x**3).sum(dim=1), z.sum(dim=(1, 2))], dim=1)
+
+
+@pytest.mark.parametrize("rule", [*RULES, "left"])
+def test_several_outputs_in_one_pass_are_as_one_by_one(rule: Rule, pair: list[Tensor]) -> None:
+    bases, n_calls = [torch.ones_like(x[:1]) for x in pair], []
+
+    def counted(x: Tensor, z: Tensor) -> Tensor:
+        n_calls.append(len(x))
+        return several(x, z)
+
+    found = integrated_gradients(counted, pair, bases, n_steps=6, rule=rule)
+    assert len(n_calls) == 3  # the path, the inputs, the baselines
+    assert [value.shape for value in found.contributions] == [(7, 3, 3), (7, 2, 2, 3)]
+    assert found.gap.shape == found.output.shape == (7, 3)
+    for number in range(3):
+        alone = integrated_gradients(lambda x, z, n=number: several(x, z)[:, n], pair, bases, n_steps=6, rule=rule)
+        for a, b in zip(found.contributions, alone.contributions, strict=True):
+            np.testing.assert_allclose(a[..., number], b, atol=1e-12)
+        np.testing.assert_allclose(found.gap[:, number], alone.gap, atol=1e-12)
+    none = integrated_gradients(several, [x[:0] for x in pair], bases, n_steps=6, rule=rule)
+    assert none.contributions[0].shape == (0, 3, 3)
+
+
+def test_left_ends_count_the_baseline_and_not_the_input() -> None:
+    x, base = tensor(np.array([[2.0]])), tensor(np.array([[1.0]]))
+    found = integrated_gradients(lambda x: (x**2).sum(dim=1), [x], [base], n_steps=4, rule="left")
+    np.testing.assert_allclose(found.contributions[0], [[np.mean(2 * np.array([1.0, 1.25, 1.5, 1.75]))]])
+    gaps = [
+        abs(integrated_gradients(lambda x: (x**2).sum(dim=1), [x], [base], n_steps=n, rule="left").gap.item())
+        for n in (10, 20)
+    ]
+    assert gaps[0] / gaps[1] == pytest.approx(2)
+
+
+def test_expected_gradients_are_integrated_gradients_over_the_background(rng: np.random.Generator) -> None:
+    x, background = tensor(rng.normal(size=(5, 3))), tensor(rng.normal(size=(40, 3)))
+
+    def function(x: Tensor) -> Tensor:
+        return torch.stack([torch.tanh(x[:, 0] * x[:, 1]), (x**2).sum(dim=1)], dim=1)
+
+    exact = np.mean([integrated_gradients(function, [x], [row[None]]).contributions[0] for row in background], axis=0)
+    found = expected_gradients(function, x, background, n_draws=4000, seed=1)
+    np.testing.assert_allclose(found.contributions[0], exact, atol=0.15)
+    assert np.abs(found.gap).max() < 0.25
+    few = expected_gradients(function, x, background, n_draws=20, seed=1)
+    assert np.abs(few.contributions[0] - exact).max() > 2 * np.abs(found.contributions[0] - exact).max()
+    np.testing.assert_allclose(found.baseline_output, np.tile(function(background).mean(dim=0).numpy(), (5, 1)))
+
+
+def test_expected_gradients_from_one_row_are_integrated_gradients(rng: np.random.Generator) -> None:
+    """Draws cover the path evenly, so that little is left to chance."""
+    x, base = tensor(rng.normal(size=(4, 3))), tensor(rng.normal(size=(1, 3)))
+    found = expected_gradients(lambda x: x.prod(dim=1), x, base, n_draws=500)
+    exact = integrated_gradients(lambda x: x.prod(dim=1), [x], [base]).contributions[0]
+    np.testing.assert_allclose(found.contributions[0], exact, atol=1e-3 * np.abs(exact).max())
+    same = expected_gradients(lambda x: x.prod(dim=1), x, base, n_draws=500)
+    np.testing.assert_array_equal(found.contributions[0], same.contributions[0])
+    with pytest.raises(ValueError, match=r"expected gradients need .*; received .*\. Correct these\."):
+        expected_gradients(lambda x: x.prod(dim=1), x, base[:, :2])
+
+
+def test_gradients_through_components_are_complete_and_loadings_times_contributions_are_not(
+    rng: np.random.Generator,
+) -> None:
+    components, x = np.linalg.qr(rng.normal(size=(8, 3)))[0].T, rng.normal(size=(20, 8))
+
+    def function(scores: Tensor) -> Tensor:
+        return torch.stack([(scores**3).sum(dim=1), scores.prod(dim=1)], dim=1)
+
+    scores = tensor(x @ components.T)
+    spread = backprojected(
+        integrated_gradients(function, [scores], [torch.zeros_like(scores)]).contributions[0], components
+    )
+    exact = integrated_gradients(
+        lambda genes: function(genes @ tensor(components).T), [tensor(x)], [torch.zeros(1, 8, dtype=torch.float64)]
+    )
+    change = function(scores).numpy()
+    assert spread.shape == exact.contributions[0].shape == (20, 8, 2)
+    np.testing.assert_allclose(exact.contributions[0].sum(axis=1), change, atol=1e-10)
+    assert np.abs(spread.sum(axis=1) - change).max() > 0.1
+    with pytest.raises(ValueError, match=r"same components; received .*\. Use the loadings"):
+        backprojected(spread, components)

@@ -1,0 +1,1 @@
+"""DeepPert: what many small autoencoders of profiles agree on, and the genes behind it."""
