@@ -27,6 +27,7 @@ _NAMES = {
     "load": "galenic.models.base",
     "rank": "galenic.models.ranking",
     "split": "galenic.evaluate.splits",
+    "with_controls": "galenic.data.perturbed_cells",
     "with_params": "galenic.models.fields",
     **{name: place for name, (place, _) in MODELS.items()},
 }

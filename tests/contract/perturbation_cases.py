@@ -13,6 +13,7 @@ from anndata import AnnData
 
 from galenic.data.simulate import perturbations
 from galenic.models import find
+from galenic.train import Training
 
 HELD_OUT = pd.DataFrame(
     {
@@ -81,6 +82,16 @@ def _of(name: str, **fields: Any) -> Callable[[], Any]:
     return lambda: find(name)(**fields)
 
 
+def _xtransfer(**fields: Any) -> Callable[[], Any]:
+    few = {
+        "n_networks": 2,
+        "widths": (16, 12, 8, 4),
+        "training": Training(max_epochs=2, batch_size=16, monitor="held_out"),
+        "gene_training": Training(max_epochs=2, monitor="error"),
+    }
+    return _of("XTransferCDR", **few | fields)
+
+
 CASES = (
     PerturbationCase("NoEffect", _of("NoEffect")),
     PerturbationCase("CopySource", _of("CopySource")),
@@ -96,4 +107,15 @@ CASES = (
     PerturbationCase(
         "LowRankEffect", _of("LowRankEffect", rank=2, penalty=1.0), form="factors", how=lambda: {"factors": factors()}
     ),
+    PerturbationCase("XTransferCDR", _xtransfer(), draws=True),
+    PerturbationCase("XTransferCDR", _xtransfer(start="none"), form="no-start", draws=True),
+    PerturbationCase(
+        "XTransferCDR",
+        _xtransfer(start="none", n_networks=1, level="cells", output="relu", norm="batch", difference=False),
+        form="no-start-cells",
+        draws=True,
+    ),
+    PerturbationCase("XTransferCDR", _xtransfer(spread="measured"), form="measured-spread", draws=True),
+    PerturbationCase("XTransferCDR", _xtransfer(level="cells", mode="drug"), form="cells", draws=True),
+    PerturbationCase("XTransferCDR", _xtransfer(n_networks=0), form="start-alone"),
 )

@@ -33,6 +33,9 @@ class PredictFlags:
         condition of the data where absent.
     device
         Of a model of perturbations: where networks compute: cpu, cuda, auto.
+    with_controls
+        Of a model of perturbations: write the measured controls too, under the names that the cells have for columns:
+        what cell-eval and pertpy read.
     overwrite
         Replace an earlier run in the same folder, or the table.
     """
@@ -45,6 +48,7 @@ class PredictFlags:
     coverage: float = 0.9
     conditions: str | None = None
     device: str = "cpu"
+    with_controls: bool = False
     overwrite: bool = False
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from galenic.cli.predict import PredictFlags
 
-OWN = ("conditions", "device", "overwrite")
+OWN = ("conditions", "device", "overwrite", "with_controls")
 """Flags that a model of perturbations takes; the others are for responses."""
 
 
@@ -36,13 +36,20 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     if asked is None:
         _require_treated(adata, model.spec_, source)
     predicted = model.predict(adata, asked, device=how.device)
+    said = _fallbacks(predicted.obs, type(model).__name__)
+    if how.with_controls:
+        from galenic.data.perturbed_cells import with_controls
+
+        names = {name: model.spec_[name] for name in ("context", "perturbation", "control")}
+        predicted = with_controls(predicted, adata, **names)
     predicted.uns["model"] = type(model).__name__
     with writing_explained(out):
         place.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(place) as part:
         predicted.write_h5ad(part)
-    typer.echo(f"{predicted.n_obs:,} conditions x {predicted.n_vars:,} genes: {out}")
-    typer.echo(_fallbacks(predicted.obs, type(model).__name__))
+    rows = "rows" if how.with_controls else "conditions"
+    typer.echo(f"{predicted.n_obs:,} {rows} x {predicted.n_vars:,} genes: {out}")
+    typer.echo(said)
 
 
 def _require_own(how: PredictFlags) -> None:

@@ -35,20 +35,21 @@ def learn(conditions: Conditions, known: Known) -> tuple[dict[str, np.ndarray], 
     groups = [rows for rows in groups if len(rows) >= LEAST]
     left_out = np.zeros_like(inputs)
     solved = [_decomposed(inputs[rows]) for rows in groups]
+    counts = [int((conditions.context == conditions.context[rows[0]]).sum()) for rows in groups]
     if not groups:
         none = np.zeros((0, inputs.shape[1]), dtype=np.float32)
         return _arrays(none, none, np.zeros(0, dtype=np.int64), 0.0), left_out
     errors = [
         sum(
-            float(((own[rows] - _left_out(parts, own[rows], penalty)) ** 2).sum())
-            for rows, parts in zip(groups, solved, strict=True)
+            float(((own[rows] - _left_out(parts, own[rows], penalty, count)) ** 2).sum())
+            for rows, parts, count in zip(groups, solved, counts, strict=True)
         )
         for penalty in PENALTIES
     ]
     penalty = PENALTIES[int(np.argmin(errors))]
     weights = []
-    for rows, (vectors, values) in zip(groups, solved, strict=True):
-        left_out[rows] = _left_out((vectors, values), own[rows], penalty)
+    for rows, (vectors, values), count in zip(groups, solved, counts, strict=True):
+        left_out[rows] = _left_out((vectors, values), own[rows], penalty, count)
         weights.append(vectors @ ((vectors.T @ own[rows]) / (values + penalty)[:, None]))
     rows = np.concatenate(groups)
     arrays = _arrays(inputs[rows], np.concatenate(weights), conditions.context[rows], penalty)
@@ -84,13 +85,23 @@ def _decomposed(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return vectors, np.maximum(values, 0)
 
 
-def _left_out(parts: tuple[np.ndarray, np.ndarray], own: np.ndarray, penalty: float) -> np.ndarray:
-    """Every row predicted from the others, without refitting."""
+def _left_out(parts: tuple[np.ndarray, np.ndarray], own: np.ndarray, penalty: float, count: int) -> np.ndarray:
+    """Every row predicted from the others, without refitting.
+
+    The excess of the others was taken over a mean of ``count - 1`` conditions that holds the row itself. It is taken
+    over the mean of the rest, since what is said of a row may not know it.
+    """
     vectors, values = parts
     shrunk = values / (values + penalty)
-    fitted = vectors @ (shrunk[:, None] * (vectors.T @ own))
     leverage = np.minimum((vectors**2) @ shrunk, 1 - 1e-9)[:, None]
-    result: np.ndarray = (fitted - leverage * own) / (1 - leverage)
+
+    def from_others(targets: np.ndarray) -> np.ndarray:
+        fitted = vectors @ (shrunk[:, None] * (vectors.T @ targets))
+        result: np.ndarray = (fitted - leverage * targets) / (1 - leverage)
+        return result
+
+    weights = from_others(np.ones((len(own), 1)))
+    result: np.ndarray = ((count - 1) * from_others(own) + weights * own) * (count - 1) / (count * (count - 2))
     return result
 
 

@@ -12,12 +12,13 @@ from scipy.optimize import nnls
 from galenic.data.condition_means import ConditionMeans
 from galenic.data.perturbation import PerturbationColumns
 from galenic.models.perturbation import regression
-from galenic.models.perturbation.floors import Floor, context_similarity
-from galenic.models.perturbation.known import Conditions, Known, compare, counted, mixed, shares, shift_weights
+from galenic.models.perturbation.floors import Floor
+from galenic.models.perturbation.known import Conditions, Known, compare, counted, mixed, shift_weights
+from galenic.models.perturbation.kriging import kriged_weights
 from galenic.models.perturbation.linear import excess_elsewhere, usual
 from galenic.models.perturbation.perturbation_model import measured
 
-PARTS = ("mean of the context", "excess elsewhere", "mean shift", "nearest context", "excess by regression")
+PARTS = ("mean of the context", "excess elsewhere", "mean shift", "similar contexts", "excess by regression")
 """What is added up."""
 
 
@@ -25,16 +26,16 @@ PARTS = ("mean of the context", "excess elsewhere", "mean shift", "nearest conte
 class StackedShift(Floor):
     r"""Control + a weighted sum of simple effects, with weights learned on conditions that were held out.
 
-    .. math:: \hat e_{cp} = w_1 \bar e_{c,-p} + w_2 d_{cp} + w_3 \bar e_{-c,p} + w_4 e_{c^* p} + w_5 \hat r_{cp}
+    .. math:: \hat e_{cp} = w_1 \bar e_{c,-p} + w_2 d_{cp} + w_3 \bar e_{-c,p} + w_4 \tilde e_{cp} + w_5 \hat r_{cp}
 
     of the mean effect of the context's other perturbations, what is special to the perturbation elsewhere (see
-    :class:`ScaledShift`), its mean effect over the other contexts, that in the context which is most alike, and what
-    perturbations with a similar excess elsewhere had for one here (kernel ridge regression, see
-    :mod:`galenic.models.perturbation.regression`). The weights are not negative and minimise the squared error over the
-    training conditions, each left out of its own prediction, so that what carries over counts and what does not is
-    silent. Without a source of the perturbation in
-    another context the effects of its parts are added up where it is a combination, else the mean effect of the context
-    answers, and ``obs["fallback"]`` says so.
+    :class:`ScaledShift`), its mean effect over the other contexts, the same weighed by the likeness of controls (see
+    :func:`~galenic.models.perturbation.kriging.kriged_weights`), and what perturbations with a similar excess elsewhere
+    had for one here (kernel ridge regression, see :mod:`galenic.models.perturbation.regression`). The weights are not
+    negative and minimise the squared error over the training conditions, each left out of its own prediction, so that
+    what carries over counts and what does not is silent. Without a source of the perturbation in another context the
+    effects of its parts are added up where it is a combination, else the mean effect of the context answers, and
+    ``obs["fallback"]`` says so.
 
     Parameters
     ----------
@@ -84,12 +85,10 @@ def simple_effects(
     asked: Conditions, known: Known, controls: np.ndarray, similarity: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first four of :data:`PARTS`, ``(4, n_asked, n_genes)``, and number of sources."""
-    sources = known.elsewhere(asked)
     shift = shift_weights(asked, known)
-    alike = np.where(sources, context_similarity(controls, known.controls, similarity)[:, known.at.context], -np.inf)
-    nearest = sources & (alike == alike.max(axis=1, keepdims=True, initial=-np.inf))
+    alike = kriged_weights(asked, known, controls, similarity)
     special = excess_elsewhere(asked, known)[0]
-    parts = [usual(asked, known), special, mixed(shift, known.effects), mixed(shares(nearest), known.effects)]
+    parts = [usual(asked, known), special, mixed(shift, known.effects), mixed(alike, known.effects)]
     return np.stack(parts), counted(shift)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,8 +73,8 @@ def train_genes(
 
 
 def gene_limit(lesson: Lesson) -> int:
-    """Conditions that a correction of genes learns from at most: some millions of values."""
-    return max(16, 2**22 // lesson.own.shape[1])
+    """Conditions that a correction of genes learns from at most: more teach little that is new."""
+    return max(16, 2**18 // lesson.own.shape[1])
 
 
 def train_towers(
@@ -90,11 +90,14 @@ def train_towers(
     """Train towers on pairs that hold none of the conditions ``held``, which tell the best epoch."""
     asked = Question.of(model, lesson, held, pairs.profiles.scale) if len(held) else None
     step = _Step(model.terms)
+    training = model.training
+    if asked is None and training.monitor == "held_out":  # nothing tells the best epoch: the last one is kept
+        training = replace(training, monitor="none")
     history = train(
         net,
         pairs,
         step,
-        model.training,
+        training,
         valid=[asked.batch] if asked is not None else None,
         seed=1000 * model.seed + number,
         device=device,
@@ -132,6 +135,8 @@ class Question:
         """Held-out training conditions, and what the towers should say of them."""
         asked = lesson.conditions.take(rows)
         batch = inputs_of(model, asked, lesson.known, lesson.controls[rows], scale)
+        if model.start == "none":
+            return cls(batch | {"left_out": scale(lesson.controls[rows] + lesson.own[rows])})
         left = (lesson.own[rows] - lesson.start[rows]) / scale.size
         return cls(batch | {"left_out": torch.from_numpy(left.astype(np.float32))})
 

@@ -14,7 +14,7 @@ from galenic.data.condition_means import ConditionMeans
 from galenic.data.perturbation import PerturbationColumns
 from galenic.models.fields import param
 from galenic.models.perturbation.floors import AdditivePairs
-from galenic.models.perturbation.known import Known, compare
+from galenic.models.perturbation.known import Conditions, Known, compare
 from galenic.models.perturbation.linear import usual
 from galenic.models.perturbation.perturbation_model import PerturbationModel, measured
 from galenic.models.perturbation.question import Question
@@ -38,7 +38,7 @@ def _training() -> Training:
 
 def _gene_training() -> Training:
     return Training(
-        lr=2e-3, weight_decay=1e-2, batch_size=4096, max_epochs=20, patience=5, schedule="cosine", monitor="error"
+        lr=2e-3, weight_decay=1e-2, batch_size=1024, max_epochs=20, patience=5, schedule="cosine", monitor="error"
     )
 
 
@@ -67,8 +67,10 @@ class XTransferCDR(PerturbationModel):
         "stacked", or "none": the towers alone answer, as published.
     n_networks
         Networks of each kind; 0 = the start alone.
-    genes, towers
-        Whether there is a correction of genes, and whether there are towers.
+    genes
+        Whether there is a correction of genes.
+    towers
+        Whether there are towers.
     mode
         What pairs share: the context ("cell"), the perturbation ("drug"), or either ("both").
     level
@@ -79,8 +81,10 @@ class XTransferCDR(PerturbationModel):
         Hidden widths of the encoders, and of the codes; the decoder has them in reverse.
     n_residual
         Residual blocks of each tower.
-    norm, dropout
-        Of hidden layers: "batch" (its statistics depend on the batch), "layer" or "none"; share dropped in training.
+    norm
+        Of hidden layers: "batch" (its statistics depend on the batch), "layer" or "none".
+    dropout
+        Share of hidden values dropped in training.
     noise
         Standard deviation of the noise on profiles and on codes in training, in units of the size of effects.
     difference
@@ -143,7 +147,7 @@ class XTransferCDR(PerturbationModel):
     widths: tuple[int, ...] = (256, 128, 64, 32)
     n_residual: int = param(1, low=0)
     norm: Norm = "layer"
-    dropout: float = param(0.2, low=0, high=0.9)
+    dropout: float = param(0.1, low=0, high=0.9)
     noise: float = param(0.1, low=0)
     difference: bool = True
     output: Output = "identity"
@@ -204,15 +208,20 @@ class XTransferCDR(PerturbationModel):
         spec["has_towers"] = (
             model.towers and model.n_networks > 0 and (model.start == "none" or can_pair(means, model.mode))
         )
-        spec["has_genes"] = model.genes and model.n_networks > 0 and bool(lesson.able.any())
+        wants_genes = model.genes and model.n_networks > 0 and model.start != "none"
+        spec["has_genes"] = wants_genes and bool(lesson.able.any())
         scale = scale_of(model, arrays)
+        # Only what is needed goes to other processes, where an open file cannot go.
+        cells = adata if model.level == "cells" else None
+        n_jobs = 1 if cells is not None and cells.isbacked else n_jobs
 
         def towers(number: int) -> Member:
-            left_out = folds == number % max(1, folds.max() + 1)
-            held = np.flatnonzero(left_out) if model.training.monitor == "held_out" else np.zeros(0, dtype=int)
-            pairs = training_pairs(model, adata, columns, means, lesson, scale, held)
+            held = np.flatnonzero(folds == number % max(1, folds.max() + 1))
+            if model.training.monitor != "held_out" or not can_pair(means, model.mode, held):
+                held = held[:0]
+            pairs = training_pairs(model, cells, columns, means, lesson, scale, held)
             with seeded(1000 * model.seed + number):
-                net = new_towers(model, adata.n_vars)
+                net = new_towers(model, means.means.shape[1])
             return train_towers(model, net, pairs, lesson, held, number, device, progress)
 
         def genes(number: int) -> Member:
@@ -226,7 +235,8 @@ class XTransferCDR(PerturbationModel):
             members[name].append(member)
             arrays |= {f"{name} {number}/{key}": value for key, value in member.state.items()}
         self.history_ = pd.concat([member.history for member in done], ignore_index=True) if done else None
-        return spec | _told_apart(model, members, lesson, folds), arrays
+        told, middle = _told_apart(model, members, lesson, folds)
+        return spec | told, arrays | middle
 
     def _answer(self, adata: AnnData, question: Question, device: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         answers = Answers(self._effective(), self.spec_, self.arrays_, device)
@@ -243,9 +253,14 @@ class XTransferCDR(PerturbationModel):
                 continue
             effects[rows] += answers.corrections(some, known, controls)
             if answers.model.spread == "measured":
-                middle = usual(some, known)
+                middle = usual(some, known) + self._middle(some)
                 effects[rows] = middle + self.spec_["stretch"] * (effects[rows] - middle)
         return question.controls + effects, n_sources, fallback
+
+    def _middle(self, asked: Conditions) -> np.ndarray:
+        """What predictions of each asked condition's context have in common beyond its usual effect."""
+        middle = self.arrays_["middle"].astype(np.float64)
+        return np.concatenate([middle, middle.mean(axis=0, keepdims=True)])[np.minimum(asked.context, len(middle))]
 
     def codes(self) -> pd.DataFrame:
         """Where states of contexts and effects of measured conditions lie, by the codes of the first towers.
@@ -303,11 +318,12 @@ class XTransferCDR(PerturbationModel):
 
 def _told_apart(
     model: XTransferCDR, members: dict[str, list[Member]], lesson: Lesson, folds: np.ndarray
-) -> dict[str, float]:
-    """Shares of the networks, and how far effects are stretched where that is wanted."""
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Shares of the networks, and how far and around what effects are stretched where that is wanted."""
     found = {name: shares.left_out(kind, lesson) for name, kind in members.items()}
     told = {"share_genes": 0.0, "share_towers": 0.0}
     if model.start != "none":
         told |= shares.learned(found, lesson, shares.n_groups(lesson, folds))
     said = lesson.start + sum(told[f"share_{name}"] * values for name, (values, _) in found.items())
-    return told | {"stretch": shares.stretch(said, lesson)}
+    stretch, middle = shares.apart(said, lesson)
+    return told | {"stretch": stretch}, {"middle": middle.astype(np.float32)}

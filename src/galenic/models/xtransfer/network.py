@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args
 
 import torch
@@ -30,10 +31,14 @@ class Weights:
         Each profile with what the pair shares taken from the other one.
     control
         Controls from the states of treated profiles, without an effect.
-    discrepancy, kind
-        How far the shared codes are apart, by "kl", "symmetric" or "mse" (see galenic.nn.losses.discrepancy).
-    orthogonality, cosine
-        How much state and effect have in common, and whether at length 1.
+    discrepancy
+        How far the shared codes are apart.
+    kind
+        Of that: "kl" of their softmax, "symmetric" (both ways) or "mse"; see galenic.nn.losses.discrepancy.
+    orthogonality
+        How much state and effect have in common.
+    cosine
+        Whether at length 1, so that small codes do not escape it.
     state_of_control
         Controls from their own states: what the state encoder is given at prediction. Not published.
     null_effect
@@ -54,7 +59,10 @@ class Weights:
     pair: float = 5.0
 
     def __post_init__(self) -> None:
-        wrong = {name: value for name, value in vars(self).items() if isinstance(value, float) and not value >= 0}
+        numbers = {name: value for name, value in vars(self).items() if name not in ("kind", "cosine")}
+        wrong = {
+            name: value for name, value in numbers.items() if not (isinstance(value, int | float) and 0 <= value < inf)
+        }
         if wrong or self.kind not in get_args(Discrepancy):
             raise ValueError(
                 f"weights should be numbers of 0 or more, and kind one of {get_args(Discrepancy)}; received "

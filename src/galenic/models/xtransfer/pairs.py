@@ -142,7 +142,8 @@ class Pairs:
     ) -> Iterator[dict[str, Any]]:
         """The batches of one epoch; ``batch["kind"]`` is "cell", "drug" or "pair"."""
         for number in range(rank, -(-self.n_batches // world_size) * world_size, world_size):
-            rng = np.random.default_rng([seed, epoch, number % self.n_batches])
+            number %= self.n_batches
+            rng = np.random.default_rng([seed, epoch, number])
             kind = self.kinds[number % len(self.kinds)]
             batch = self.profiles.batch(self._rows(rng, kind))
             yield {"kind": kind, **{name: tensor.to(device) for name, tensor in batch.items()}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import nnls
 
 from galenic.models.perturbation.linear import usual
@@ -60,10 +61,33 @@ def n_groups(lesson: Lesson, folds: np.ndarray) -> int:
     return len(np.unique(lesson.grouped()[folds >= 0]))
 
 
-def stretch(said: np.ndarray, lesson: Lesson) -> float:
-    """How many times farther apart measured effects of one context lie than predictions that did not see them."""
+def apart(said: np.ndarray, lesson: Lesson) -> tuple[float, np.ndarray]:
+    """How many times farther apart measured effects of one context lie than predictions that did not see them.
+
+    Parameters
+    ----------
+    said
+        Predicted effects of the training conditions, ``(n_conditions, n_genes)``.
+
+    Returns
+    -------
+    stretch
+        Ratio of standard deviations around the mean of each context, 1 where nothing varies.
+    middle : ndarray, (n_contexts, n_genes)
+        Mean of the predictions less the usual effect of the context, around which they are stretched; 0 where a context
+        has no prediction.
+    """
     conditions, known = lesson.conditions, lesson.known
-    middle = np.concatenate([usual(conditions.take(rows), known) for rows in conditions.blocks()])
-    rows = lesson.able
-    true, found = (float(((values - middle)[rows] ** 2).sum()) for values in (lesson.own, said))
-    return float(np.sqrt(true / found)) if found > 0 and true > 0 else 1.0
+    usually = np.concatenate([usual(conditions.take(rows), known) for rows in conditions.blocks()])
+    rows = np.flatnonzero(lesson.able)
+    one_hot = sparse.csr_matrix(
+        (np.ones(len(rows)), (conditions.context[rows], np.arange(len(rows)))), (len(known.controls), len(rows))
+    )
+    share = sparse.diags(1 / np.maximum(np.asarray(one_hot.sum(axis=1)).ravel(), 1)) @ one_hot
+    sizes, middle = [], np.zeros((len(known.controls), said.shape[1]))
+    for values in (lesson.own, said):
+        beyond = (values - usually)[rows]
+        middle = share @ beyond
+        sizes.append(float(((beyond - middle[conditions.context[rows]]) ** 2).sum()))
+    true, found = sizes
+    return float(np.sqrt(true / found)) if found > 1e-12 * true and true > 0 else 1.0, middle

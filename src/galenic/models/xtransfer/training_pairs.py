@@ -29,7 +29,7 @@ def scale_of(model: XTransferCDR, told: dict[str, np.ndarray]) -> Scale:
 
 def training_pairs(
     model: XTransferCDR,
-    adata: AnnData,
+    adata: AnnData | None,
     columns: PerturbationColumns,
     means: ConditionMeans,
     lesson: Lesson,
@@ -41,7 +41,7 @@ def training_pairs(
     Parameters
     ----------
     adata, columns, means
-        Cells, what their table says, and their means.
+        Cells, or None where pairs are made of means; what the table of the cells says, and their means.
     scale
         Units of the towers.
     held
@@ -49,9 +49,8 @@ def training_pairs(
     """
     n = len(means.table)
     by_dose = "dose" in means.table
-    cells = model.level == "cells"
-    rows = columns if cells else _of_means(columns, means)
-    X = adata.X if cells else np.concatenate([means.means, means.control_means])
+    rows = columns if adata is not None else _of_means(columns, means)
+    X = adata.X if adata is not None else np.concatenate([means.means, means.control_means])
     group = np.where(rows.is_control, n + rows.context, rows.conditions(by_dose=by_dose)[1])
     keep = ~np.isin(group, held)
     base = origin = None
@@ -67,10 +66,11 @@ def training_pairs(
     return Pairs(profiles, index, triples, batch_size=size, n_batches=max(STEPS, -(-n_treated // size)))
 
 
-def can_pair(means: ConditionMeans, mode: str) -> bool:
-    """Whether any two conditions share just one factor."""
-    shared = {"cell": ["context"], "drug": ["perturbation"], "both": ["context", "perturbation"]}[mode]
-    return any(means.table.duplicated(column).any() for column in shared)
+def can_pair(means: ConditionMeans, mode: str, held: np.ndarray | None = None) -> bool:
+    """Whether any two conditions, other than those of the numbers ``held``, share just one factor."""
+    factors = {"cell": ["context"], "drug": [name for name in ("perturbation", "dose") if name in means.table]}
+    kept = means.table if held is None else means.table.drop(index=means.table.index[held])
+    return any(kept.duplicated(columns).any() for name, columns in factors.items() if mode in (name, "both"))
 
 
 def _of_means(columns: PerturbationColumns, means: ConditionMeans) -> PerturbationColumns:

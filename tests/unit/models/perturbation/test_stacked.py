@@ -12,25 +12,50 @@ import galenic
 from galenic.data.condition_means import condition_means
 from galenic.data.perturbation import perturbation_columns
 from galenic.data.simulate import perturbations
+from galenic.models.perturbation import regression
+from galenic.models.perturbation.known import Conditions, Known, compare
+from galenic.models.perturbation.kriging import NOISE, RANGE
 
 
-def test_weights_are_the_least_squares_of_what_each_says_of_held_out_conditions() -> None:
-    adata = perturbations(n_contexts=3, n_perturbations=6, n_genes=12, n_cells=4, noise=0.5, seed=2)
+def kriged(conditions: Conditions, known: Known) -> np.ndarray:
+    """Each condition from the same perturbation elsewhere, by how alike the controls are."""
+    alike = np.exp((np.corrcoef(known.controls) - 1) / RANGE)
+    found = []
+    for context, what in zip(conditions.context, conditions.perturbation, strict=True):
+        sources = np.flatnonzero((known.at.perturbation == what) & (known.at.context != context))
+        places = known.at.context[sources]
+        system = alike[np.ix_(places, places)] + NOISE * np.eye(len(places))
+        weights = np.linalg.solve(system, alike[places, context])
+        weights += (1 - weights.sum()) / len(weights)
+        found.append(weights @ known.effects[sources])
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("n_perturbations", [6, regression.LEAST + 2])
+def test_weights_are_the_least_squares_of_what_each_says_of_held_out_conditions(n_perturbations: int) -> None:
+    how = {"n_contexts": 3, "n_genes": 12, "n_cells": 4, "noise": 0.5, "interaction": 1.0, "seed": 2}
+    adata = perturbations(n_perturbations=n_perturbations, **how)
     model = galenic.StackedShift().fit(adata)
     means = condition_means(adata, perturbation_columns(adata, context="cell_type", perturbation="perturbation"))
     asked = means.table[["context", "perturbation"]]
     told = {
         name: getattr(galenic, name)().fit(adata).predict(adata, asked).layers["effect"].astype(float)
-        for name in ("ContextMeanEffect", "MeanShift", "NearestContextShift", "ScaledShift")
+        for name in ("ContextMeanEffect", "MeanShift", "ScaledShift")
     }
     scale = galenic.ScaledShift().fit(adata).arrays_["scale"][0]
     special = (told["ScaledShift"] - told["ContextMeanEffect"]) / scale
-    design = [told["ContextMeanEffect"], special, told["MeanShift"], told["NearestContextShift"]]
+    conditions, known = compare(model.spec_, model.arrays_, None)
+    simple = [told["ContextMeanEffect"], special, told["MeanShift"], kriged(conditions, known)]
+    _, left_out = regression.learn(conditions, known)
+    design = [*simple, left_out]
     expected, _ = nnls(np.stack([part.ravel() for part in design], axis=1), means.effects.ravel())
     found = sum(w * part for w, part in zip(model.arrays_["weights"], design, strict=True))
     wanted = sum(w * part for w, part in zip(expected, design, strict=True))
     np.testing.assert_allclose(found, wanted, atol=2e-3)
-    np.testing.assert_allclose(model.predict(adata, asked).layers["effect"], found, atol=1e-3)
+    assert bool(model.arrays_["weights"][4] > 0) == (n_perturbations >= regression.LEAST)
+    says = [*simple, regression.predict(model.arrays_, conditions, known)]
+    predicted = sum(w * part for w, part in zip(model.arrays_["weights"], says, strict=True))
+    np.testing.assert_allclose(model.predict(adata, asked).layers["effect"], predicted, atol=1e-3)
 
 
 def test_without_a_source_the_mean_of_the_context_answers() -> None:

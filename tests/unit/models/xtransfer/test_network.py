@@ -10,6 +10,7 @@ import torch
 
 from galenic.models.xtransfer.network import Towers, Weights
 from galenic.nn.losses import discrepancy, orthogonality
+from galenic.train import unreached
 
 WIDTHS = (32, 24, 16, 8)
 PARTS = {"encoderG_P": "effect", "encoderG_S": "state", "decoderG": "decoder"}
@@ -125,13 +126,100 @@ def test_one_stacked_decoder_call_equals_single_ones(common: str) -> None:
     torch.testing.assert_close(net(batch, common, Weights())["swap"], 5 * total)
 
 
-def test_every_tensor_learns_and_absent_terms_are_absent() -> None:
+@pytest.mark.parametrize("common", ["cell", "drug"])
+def test_a_profile_swapped_with_itself_is_reconstructed(common: str) -> None:
+    net, batch = Towers(40, WIDTHS, noise=0.0, dropout=0.0, norm="batch").train(), random_batch()
+    batch |= {"right": batch["left"], "control_right": batch["control_left"]}
+    terms = net(batch, common, Weights())
+    torch.testing.assert_close(terms["swap"], terms["reconstruction"])
+    assert terms["discrepancy"].item() == pytest.approx(0, abs=1e-6)
+
+
+def full_batch() -> dict[str, torch.Tensor]:
+    """Everything that a batch may hold."""
+    generator = torch.Generator().manual_seed(1)
+    names = ("left", "right", "control_left", "control_right", "pair")
+    every = [*names, *(f"base_{name}" for name in names), *(f"shift_{name}" for name in names)]
+    return {name: torch.rand(6, 40, generator=generator) for name in every}
+
+
+def test_each_term_in_words() -> None:
+    """Bases are taken off what is to be decoded, and the effect encoder is given the shifts."""
+    net, batch = Towers(40, WIDTHS, noise=0.0, dropout=0.0, norm="layer").eval(), full_batch()
+    weights = Weights(state_of_control=2.0, null_effect=3.0)
+    terms = net(batch, "drug", weights)
+    expected = dict.fromkeys(("reconstruction", "control", "state_of_control", "null_effect"), 0.0)
+
+    def error(code: torch.Tensor, name: str) -> torch.Tensor:
+        return (net.decoder(code) + batch[f"base_{name}"] - batch[name]).square().mean()
+
+    for side in ("left", "right"):
+        state, effect = net.state(batch[side]), net.effect(batch[f"shift_{side}"])
+        control = f"control_{side}"
+        own, nothing = net.state(batch[control]), net.effect(batch[f"shift_{control}"])
+        expected["reconstruction"] += 5 * error(state + effect, side)
+        expected["control"] += 5 * error(state, control)
+        expected["state_of_control"] += 2 * error(own, control)
+        expected["null_effect"] += 3 * error(own + nothing, control)
+    left, right = net.effect(batch["shift_left"]), net.effect(batch["shift_right"])
+    expected["pair"] = 5 * error(net.state(batch["left"]) + left + right, "pair")
+    expected["discrepancy"] = 5 * discrepancy(left, right, kind="kl")
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, msg=name)
+
+
+def test_every_tensor_learns() -> None:
+    def step(net: Towers, batch: dict[str, torch.Tensor], progress: float) -> dict[str, torch.Tensor]:
+        return net(batch, "cell", Weights())
+
     net = Towers(40, WIDTHS, noise=0.0, norm="layer", output="softplus")
-    terms = net(random_batch(), "cell", Weights(state_of_control=1.0, null_effect=1.0))
-    assert {"state_of_control", "null_effect"} <= set(terms)
-    assert not {"state_of_control", "null_effect"} & set(net(random_batch(), "cell", Weights()))
-    sum(terms.values()).backward()
-    assert all(parameter.grad is not None for parameter in net.parameters())
+    assert unreached(net, random_batch(), step) == []
+    assert unreached(net, full_batch(), step) == []
+
+
+def test_terms_that_do_not_count_are_absent() -> None:
+    net, optional = Towers(40, WIDTHS, norm="layer"), {"state_of_control", "null_effect"}
+    assert not optional & set(net(random_batch(), "cell", Weights()))
+    for name in optional:
+        assert optional & set(net(random_batch(), "cell", Weights(**{name: 1.0}))) == {name}
+    assert "pair" in net(full_batch(), "cell", Weights())
+    assert "pair" not in net(random_batch(), "cell", Weights())
+
+
+def test_noise_is_of_training_alone() -> None:
+    net, batch = Towers(40, WIDTHS, noise=0.5, dropout=0.0, norm="layer"), random_batch()
+    first, second = (net.train()(batch, "cell", Weights())["reconstruction"] for _ in range(2))
+    assert first != second
+    first, second = (net.eval()(batch, "cell", Weights())["reconstruction"] for _ in range(2))
+    assert first == second
+
+
+def test_a_transfer_is_a_prediction_from_weighted_effects() -> None:
+    net, batch = Towers(40, WIDTHS, norm="layer").eval(), random_batch()
+    treated = torch.cat([batch["left"], batch["right"]])
+    both = torch.cat([torch.eye(6), torch.eye(6)], dim=1)
+    torch.testing.assert_close(
+        net.transfer(batch["control_left"], treated, both),
+        net.predict(batch["control_left"], [batch["left"], batch["right"]]),
+    )
+    code = net.state(batch["control_left"]) + 0.25 * net.effect(batch["left"]).sum(dim=0)
+    mean = net.transfer(batch["control_left"], batch["left"], torch.full((6, 6), 0.25))
+    torch.testing.assert_close(mean, net.decoder(code))
+
+
+def test_a_correction_begins_at_nothing() -> None:
+    net, batch = Towers(40, WIDTHS, norm="layer", output="identity", noise=0.0), full_batch()
+    assert net.predict(batch["control_left"], [batch["left"]]).abs().max() > 0
+    net.start_from_nothing()
+    assert net.predict(batch["control_left"], [batch["left"]]).abs().max() == 0
+    expected = sum((batch[side] - batch[f"base_{side}"]).square().mean() for side in ("left", "right"))
+    torch.testing.assert_close(net(batch, "cell", Weights())["reconstruction"], 5 * expected)
+
+
+@pytest.mark.parametrize("wrong", [{"swap": -1}, {"pair": -0.5}, {"control": float("nan")}, {"kind": "js"}])
+def test_weights_that_are_none_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"0 or more, and kind one of .*; received .*\. Correct"):
+        Weights(**wrong)
 
 
 def test_effects_are_summed() -> None:
