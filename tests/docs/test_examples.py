@@ -38,7 +38,7 @@ def blocks(language: str, page: Path = README) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
 
 
-PAGES = [README, *(METHODS / f"{name}.md" for name in ("kdrug", "readacross", "floors"))]
+PAGES = [README, *(METHODS / f"{name}.md" for name in ("kdrug", "readacross", "xtransfercdr", "deeppert", "floors"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -36,7 +36,8 @@ LADDER: dict[str, Callable[[Conditions, Known], np.ndarray]] = {
 class Floor(PerturbationModel):
     """Base of the floors. What one cannot say, the next simpler one says: the first of :data:`LADDER` that can.
 
-    A condition's own measurement is never part of its prediction, even if it was in the fit.
+    A condition's own measurement is never averaged into its prediction, even if it was in the fit; floors that learn
+    coefficients (:class:`LowRankEffect`, :class:`StackedShift`) have learned them from it too.
     """
 
     ladder: ClassVar[tuple[str, ...]] = ("MeanShift", "ContextMeanEffect", "GlobalMeanEffect")

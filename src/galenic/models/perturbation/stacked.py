@@ -36,6 +36,7 @@ class StackedShift(Floor):
     what carries over counts and what does not is silent. Without a source of the perturbation in another context the
     effects of its parts are added up where it is a combination, else the mean effect of the context answers, and
     ``obs["fallback"]`` says so.
+    A condition that was in the fit has been learned from: to judge, ask for others.
 
     Parameters
     ----------

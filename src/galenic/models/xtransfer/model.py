@@ -124,8 +124,9 @@ class XTransferCDR(PerturbationModel):
     each treated row makes an epoch (pairs were frozen and not published), a combination takes its state from controls,
     and answers are decoded from mean profiles in place of averaged over rows.
 
-    Only what networks earn on held-out conditions counts. With fewer than three perturbations and contexts to leave
-    out, shares are one half. docs/methods/xtransfercdr.md shows what each part brings on real data.
+    Only what networks earn on held-out conditions counts. With fewer than three perturbations or contexts to leave out
+    the correction of genes counts one half and the towers nothing. A condition that was in the fit has been learned
+    from: to judge, ask for others. docs/methods/xtransfercdr.md shows what each part brings on real data.
 
     Examples
     --------

@@ -49,7 +49,9 @@ def plain(lesson: Lesson, row: int, gene: int) -> dict[str, float]:
         "highest source": max(values, default=0) / size,
         "control": (own[gene] - known.controls.mean()) / unit,
         "control less that of the nearest source": (own[gene] - known.controls[nearest, gene]) / unit,
-        "control less that of the sources": (own[gene] - np.mean([known.controls[p, gene] for p in places or [context]]))
+        "control less that of the sources": (
+            own[gene] - np.mean([known.controls[p, gene] for p in places or [context]])
+        )
         / unit,
         "slope of the gene": told["gene_slope"][gene],
         "spread of the gene": told["gene_spread"][gene] / size,
