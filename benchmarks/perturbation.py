@@ -38,7 +38,7 @@ MODELS = {
     "XTransferCDR without towers": galenic.XTransferCDR(towers=False),
     "XTransferCDR, spread as measured": galenic.XTransferCDR(towers=False, spread="measured"),
     "XTransferCDR, towers alone": galenic.XTransferCDR(start="none", genes=False),
-    "XTransferCDR, published": galenic.XTransferCDR(as_published=True),
+    "XTransferCDR, published": galenic.XTransferCDR(as_published=True, training=galenic.Training(max_epochs=20)),
 }
 FLOORS = tuple(MODELS)[:8]
 ONCE = {"XTransferCDR, published": 1, "XTransferCDR, towers alone": 1}

@@ -17,6 +17,7 @@ VERBS = {
     "embed": "turn profiles into vectors with a saved model",
     "evaluate": "score predictions of responses or of perturbations, or test them on patients",
     "benchmark": "compare models on the same folds, from a plan file",
+    "downstream": "predict synergy, toxicity or sensitivity from profiles, beside floors without genes",
     "search": "find perturbagens that act alike, in profiles of gene expression",
     "explain": "rank the genes behind each drug's predictions",
     "targets": "rank pairs of targets from gene weights, beside chance and popularity",

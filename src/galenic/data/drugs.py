@@ -1,6 +1,6 @@
 """Drugs as chemists write them (SMILES) and as models read them (fingerprints, atom graphs).
 
-The only place of RDKit.
+The only place of RDKit, beside `drug_properties`.
 """
 
 from __future__ import annotations

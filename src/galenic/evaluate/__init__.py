@@ -13,6 +13,7 @@ from galenic.evaluate.metrics import (
     Score,
     auprc,
     auroc,
+    balanced_accuracy,
     greater_is_better,
     grouped,
     mae,
@@ -24,6 +25,7 @@ from galenic.evaluate.metrics import (
 from galenic.evaluate.patients import responders, stratified_rank_test
 from galenic.evaluate.perturbation import perturbation, perturbation_by_condition
 from galenic.evaluate.perturbation_splits import given_profiles, perturbation_split, singles_seen
+from galenic.evaluate.power import with_power
 from galenic.evaluate.ranking import expected_average_precision
 from galenic.evaluate.response import denormalised, normalised, overview, response
 from galenic.evaluate.retrieval import external, retrieval, retrieval_by_query
@@ -50,6 +52,7 @@ __all__ = [
     "agreement",
     "auprc",
     "auroc",
+    "balanced_accuracy",
     "benjamini_hochberg",
     "best_floor",
     "bootstrap_interval",
@@ -97,5 +100,6 @@ __all__ = [
     "split_half",
     "stratified_rank_test",
     "summary",
+    "with_power",
     "write_split",
 ]

@@ -125,6 +125,24 @@ def auprc(truth: np.ndarray, prediction: np.ndarray) -> float:
     return _all_rows("auprc", truth, prediction)
 
 
+def balanced_accuracy(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean of the shares of ones and of zeros that are told right; chance = 0.5. NaN where only one class is present.
+
+    Parameters
+    ----------
+    truth
+        Labels 0 or 1, ``(n,)``.
+    prediction
+        0.5 or more = said to be 1, ``(n,)``.
+
+    Examples
+    --------
+    >>> balanced_accuracy([0, 0, 1], [0.1, 0.6, 0.7])
+    0.75
+    """
+    return _all_rows("balanced_accuracy", truth, prediction)
+
+
 METRICS = {
     "rmse": Metric(rmse, greater_is_better=False, best=0.0),
     "mae": Metric(mae, greater_is_better=False, best=0.0),
@@ -133,7 +151,10 @@ METRICS = {
     "spearman": Metric(spearman, greater_is_better=True, best=1.0),
     "auroc": Metric(auroc, greater_is_better=True, best=1.0),
     "auprc": Metric(auprc, greater_is_better=True, best=1.0),
+    "balanced_accuracy": Metric(balanced_accuracy, greater_is_better=True, best=1.0),
 }
+BINARY = ("auroc", "auprc", "balanced_accuracy")
+"""Metrics whose truth is 0 or 1."""
 
 # Of `galenic.evaluate.retrieval`; `auroc` there has the direction of the metric above.
 RETRIEVAL_METRICS = {
@@ -187,7 +208,7 @@ def grouped(
     metric
         A name of :data:`METRICS`.
     truth, prediction
-        Numbers, ``(n,)``; for ``auroc`` and ``auprc`` the truth is 0 or 1.
+        Numbers, ``(n,)``; for those of :data:`BINARY` the truth is 0 or 1.
     codes
         Group of each row, integers from 0, ``(n,)``.
     n_groups
@@ -219,7 +240,7 @@ def grouped(
     if n_groups is None:
         n_groups = int(codes.max()) + 1 if len(codes) else 0
     known = np.isfinite(truth) & np.isfinite(prediction)
-    if metric in ("auroc", "auprc") and not np.isin(truth[known], (0.0, 1.0)).all():
+    if metric in BINARY and not np.isin(truth[known], (0.0, 1.0)).all():
         strange = np.unique(truth[known & ~np.isin(truth, (0.0, 1.0))])
         raise ValueError(
             f"{metric} needs labels 0 and 1; received {len(strange):,} other values (first: {strange[:3].tolist()}). "
@@ -361,6 +382,15 @@ def _auprc(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_group
     return np.where(np.bincount(codes, 1 - truth, n_groups) == 0, np.nan, values)
 
 
+def _balanced_accuracy(truth: np.ndarray, prediction: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    ones = np.bincount(codes, truth, n_groups)
+    zeros = np.bincount(codes, 1 - truth, n_groups)
+    said = prediction >= 0.5
+    return (
+        np.bincount(codes, truth * said, n_groups) / ones + np.bincount(codes, (1 - truth) * ~said, n_groups) / zeros
+    ) / 2
+
+
 _GROUPED = {
     "rmse": _rmse,
     "mae": _mae,
@@ -369,4 +399,5 @@ _GROUPED = {
     "spearman": _spearman,
     "auroc": _auroc,
     "auprc": _auprc,
+    "balanced_accuracy": _balanced_accuracy,
 }

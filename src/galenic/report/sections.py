@@ -9,6 +9,8 @@ from galenic.report.biology import atoms, biomarkers, patients, ranked_drugs, sa
 from galenic.report.blocks import Cell, Facts, Section, Table, Text
 from galenic.report.calibration import calibration
 from galenic.report.codes import codes, interactions, similar
+from galenic.report.downstream import LABEL_GLOSSARY, LABEL_SPLITS
+from galenic.report.ensembles import ENSEMBLE_GLOSSARY, agreed, dimensions, pathways
 from galenic.report.neighbours import neighbours
 from galenic.report.performance import predicted_and_observed, score_figures, score_tables, scores_by_drug
 from galenic.report.perturbation import conditions
@@ -55,6 +57,7 @@ def headline(run: Run) -> Section | None:
     found = answers(run)
     is_of_effects = any(outcome.metric == EFFECTS for outcome, _ in found)
     questions = SPLITS | EFFECT_SPLITS if is_of_effects else SPLITS
+    questions = SPLITS | LABEL_SPLITS if run.record["verb"] == "downstream" else questions
     blocks: list[Text] = []
     for outcome, said in found:
         question = questions.get(outcome.split, ("", ""))[1]
@@ -153,7 +156,8 @@ def glossary(run: Run) -> Section | None:
     is_of_effects = scores is not None and any(map(scores.is_of_effects, scores.splits))
     is_of_effects = is_of_effects or any(run.table(name) is not None for name in EFFECT_TABLES)
     words = EFFECT_GLOSSARY if is_of_effects else SEARCH_GLOSSARY if run.record["verb"] == "search" else GLOSSARY
-    words = TARGET_GLOSSARY if run.record["verb"] == "targets" else words
+    words = ENSEMBLE_GLOSSARY if run.table("latents") is not None else words
+    words = {"targets": TARGET_GLOSSARY, "downstream": LABEL_GLOSSARY}.get(run.record["verb"], words)
     return Section("glossary", "Words", "", [Facts(list(words.items()), is_list=True)])
 
 
@@ -165,6 +169,9 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     enriched,
     neighbours,
     targets,
+    agreed,
+    dimensions,
+    pathways,
     data,
     skills,
     score_figures,

@@ -15,6 +15,10 @@ SPLITS = {
     "cell": ("unseen cells", "How will a new cell respond to a drug that other cells were tested with?"),
     "drug": ("unseen drugs", "How will known cells respond to a new drug, one of a structure never trained on?"),
     "tissue": ("unseen tissues", "How will cells of a tissue that training never saw respond to a known drug?"),
+    "structure": ("unseen structures", "What of a drug of a structure that training never saw?"),
+    "scaffold": ("unseen scaffolds", "What of a drug that is built on rings that training never saw?"),
+    "both drugs": ("pairs of unseen drugs", "What of a pair of drugs of which training saw neither?"),
+    "row": ("unseen rows", "What of a row of which drugs and cell were seen in others?"),
     "perturbagen": ("unseen perturbagens", "Do profiles of a compound that training never saw find each other?"),
     "plate": ("unseen plates", "Do profiles of plates that training never saw find those of their compound?"),
     "profile": ("unseen profiles", "Does a new profile find others of its compound?"),
@@ -30,7 +34,7 @@ METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "pearson": "Pearson", "spe
            "auroc": "AUROC", "auprc": "AUPRC", "map": "mAP", "median_quantile": "median quantile",
            "recall_at_1pct": "recall in the first 1 %", "recall_at_10pct": "recall in the first 10 %",
            "auroc_pooled": "AUROC of pairs", "map_normalised": "mAP beyond chance",
-           "found_beyond_chance": "found beyond chance"}  # fmt: skip
+           "found_beyond_chance": "found beyond chance", "balanced_accuracy": "balanced accuracy"}  # fmt: skip
 EFFECT_METRICS = {"pearson_delta": "Pearson of effects", "spearman_delta": "Spearman of effects",
                   "cosine_delta": "cosine of effects", "pearson_delta_perturbed": "Pearson beyond the mean effect",
                   "r2_absolute": "R² of expression", "sign": "direction", "de_overlap": "overlap",

@@ -1,6 +1,9 @@
 """Questions that a benchmark asks: what is split, how a model answers, how the answer is scored."""
 
+from galenic.tasks.downstream import DownstreamTask
+from galenic.tasks.heads import Predictor
 from galenic.tasks.perturbation import PerturbationTask
+from galenic.tasks.representations import Learned, components, embedding, represented
 from galenic.tasks.response import FLOORS, ResponseTask, floors_of
 from galenic.tasks.retrieval import RetrievalTask
 from galenic.tasks.task import Answer, Answered, Part, Task
@@ -9,10 +12,16 @@ __all__ = [
     "FLOORS",
     "Answer",
     "Answered",
+    "DownstreamTask",
+    "Learned",
     "Part",
     "PerturbationTask",
+    "Predictor",
     "ResponseTask",
     "RetrievalTask",
     "Task",
+    "components",
+    "embedding",
     "floors_of",
+    "represented",
 ]

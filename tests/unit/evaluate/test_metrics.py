@@ -20,6 +20,7 @@ REFERENCE = {
     "spearman": lambda truth, prediction: stats.spearmanr(truth, prediction)[0],
     "auroc": sk.roc_auc_score,
     "auprc": sk.average_precision_score,
+    "balanced_accuracy": lambda truth, prediction: sk.balanced_accuracy_score(truth, prediction >= 0.5),
 }
 
 
@@ -28,7 +29,7 @@ def example(metric, seed, n=60, ties=True):
     truth, prediction = rng.normal(size=(2, n))
     if ties:
         truth, prediction = truth.round(1), prediction.round(1)
-    if metric in ("auroc", "auprc"):
+    if metric in ("auroc", "auprc", "balanced_accuracy"):
         truth = (truth > 0.3).astype(float)
     return truth, prediction
 
@@ -95,7 +96,7 @@ def test_other_undefined_cases():
     assert np.isnan(r2([1.0], [2.0]))
     assert np.isnan(r2([0.1, 0.1, 0.1], [1.0, 2.0, 3.0]))
     assert r2([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]) == 0
-    for metric in ("auroc", "auprc"):
+    for metric in ("auroc", "auprc", "balanced_accuracy"):
         assert np.isnan(METRICS[metric].function([1, 1], [0.1, 0.2]))
         assert np.isnan(METRICS[metric].function([0, 0], [0.1, 0.2]))
 

@@ -32,7 +32,7 @@ from galenic.train import Training, seeded
 
 def _training() -> Training:
     return Training(
-        lr=1e-3, weight_decay=1e-2, batch_size=64, max_epochs=30, patience=8, schedule="cosine", monitor="held_out"
+        lr=1e-3, weight_decay=1e-2, batch_size=64, max_epochs=20, patience=4, schedule="cosine", monitor="held_out"
     )
 
 
