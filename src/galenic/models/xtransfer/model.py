@@ -100,7 +100,8 @@ class XTransferCDR(PerturbationModel):
     as_published
         The network of the publication: towers alone of 1024, 512, 256 and 128 with batch norm and three residual
         blocks, single rows, noise 0.1 on expression as it is, ReLU output, published terms, Adam with weight decay,
-        the last epoch. Fields for these then count for nothing; mode, training's epochs and seed still do.
+        the last epoch. Fields for these then count for nothing; mode, seed, and training's batch size and epochs (512
+        and 60 in the publication) still do.
     training, gene_training
         Of the towers ("held_out" is the error on conditions left out) and of the correction of genes ("error", on
         genes left out).
@@ -175,7 +176,7 @@ class XTransferCDR(PerturbationModel):
         """The fields that count: those of the publication where it is asked for."""
         if not self.as_published:
             return self
-        training = replace(self.training, lr=2e-4, weight_decay=5e-4, batch_size=512, optimizer="adam", monitor="none")
+        training = replace(self.training, lr=2e-4, weight_decay=5e-4, optimizer="adam", monitor="none")
         return replace(
             self, as_published=False, start="none", n_networks=1, genes=False, towers=True, level="cells",
             terms=Weights(), widths=(1024, 512, 256, 128), n_residual=3, norm="batch", dropout=0.2, noise=0.1,

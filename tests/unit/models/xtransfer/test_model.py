@@ -345,9 +345,7 @@ def test_the_published_form_runs_from_end_to_end(monkeypatch: pytest.MonkeyPatch
     assert (used.start, used.level, used.norm, used.output) == ("none", "cells", "batch", "relu")
     assert (used.n_networks, used.n_residual, used.genes, used.difference) == (1, 3, False, False)
     assert used.terms == Weights()
-    assert used.training == Training(
-        lr=2e-4, weight_decay=5e-4, batch_size=512, optimizer="adam", monitor="none", max_epochs=1
-    )
+    assert used.training == Training(lr=2e-4, weight_decay=5e-4, optimizer="adam", monitor="none", max_epochs=1)
     adata = perturbations(n_contexts=3, n_perturbations=5, n_genes=20, n_cells=3)
     monkeypatch.setattr(training_pairs, "STEPS", 1)
     predicted = model.fit(adata).predict(adata)
