@@ -1,7 +1,8 @@
-"""``galenic explain RUN``: the genes behind each drug's predictions, with their stability."""
+"""``galenic explain RUN``: the genes behind predictions of responses, or behind the dimensions of an ensemble."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from galenic.cli.inputs import DataFlags
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainFlags:
-    """How biomarkers are found.
+    """How biomarkers are found, and pathways.
 
     Parameters
     ----------
@@ -22,11 +23,19 @@ class ExplainFlags:
     shuffles
         Shuffles of the responses, 4 refits each; q-values are measured against them. 0 leaves the q-values out.
     keep
-        Genes to list for each drug.
+        Genes to list for each drug, or for each dimension and direction.
     drawn
         Drugs whose atoms are explained and drawn, by models that read atoms.
     jobs
         Refits at the same time.
+    gene_sets
+        Of deeppert: pathways to look for in its dimensions, a GMT file (a line a set: name, description, genes).
+    top
+        Of deeppert: top genes of a dimension in which pathways are counted.
+    minimum
+        Of deeppert: pathways with fewer measured genes are not tested.
+    weights
+        Of deeppert: table to write of how much each gene counts in each dimension (CSV), for 'galenic targets'.
     """
 
     refits: int = 20
@@ -34,6 +43,14 @@ class ExplainFlags:
     keep: int = 50
     drawn: int = 12
     jobs: int = 1
+    gene_sets: str | None = None
+    top: int = 100
+    minimum: int = 5
+    weights: str | None = None
+
+
+RESPONSES, DIMENSIONS = ("refits", "shuffles", "drawn", "jobs"), ("gene_sets", "top", "minimum", "weights")
+"""Flags for models of responses alone, and for ensembles alone."""
 
 
 def command() -> Any:
@@ -48,6 +65,9 @@ def command() -> Any:
         """Rank the genes behind each drug's predictions, with stability and q-value.
 
         The data of the fit are read again, unless other data are named.
+
+        Of a run of 'galenic fit deeppert': the genes that raise and lower each dimension and, with --gene-sets, its
+        pathways; no data are read.
         """
         explain(folder, collect(DataFlags, flags), collect(ExplainFlags, flags), out)
 
@@ -56,7 +76,7 @@ def command() -> Any:
 
 
 def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | None = None) -> None:
-    """Add ``biomarkers.csv`` to a run folder and write its page anew."""
+    """Add ``biomarkers.csv``, or dimensions and pathways of an ensemble, to a run folder; write its page anew."""
     from pathlib import Path
 
     from galenic.cli import inputs, summary
@@ -64,6 +84,12 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
     from galenic.models.importance import resampled_importance
     from galenic.report import run as run_folder
 
+    if inputs.class_in(folder) == "DeepPert":
+        from galenic.cli import ensembles
+
+        require_absent(how, RESPONSES, "models of responses", *data_flags.recipe())
+        return ensembles.explain(folder, how, out)
+    require_absent(how, DIMENSIONS, "deeppert")
     if how.refits < 2 or how.shuffles < 0:
         raise ValueError(
             f"stability needs --refits of 2 or more, and --shuffles 0 or more; received {how.refits} and "
@@ -101,6 +127,16 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
             f"{row.name}: {row.gene} (weight {row.weight:+.3f}, stability {row.stability:.2f}, q {row.q_value:.3f})"
         )
     summary.finish(run)
+
+
+def require_absent(how: ExplainFlags, names: Iterable[str], whose: str, *more: str) -> None:
+    """Refuse flags that this kind of model does not read; ``more`` were given beside those of ``how``."""
+    plain = ExplainFlags()
+    given = [*(name for name in names if getattr(how, name) != getattr(plain, name)), *more]
+    if given:
+        raise ValueError(
+            f"--{given[0].replace('_', '-')} is for {whose}; the run holds a model of another kind. Leave it out."
+        )
 
 
 def atoms_of(model: Any, data: Any, n_drugs: int) -> Any:

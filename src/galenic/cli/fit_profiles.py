@@ -1,4 +1,4 @@
-"""``galenic fit readacross`` and its floors: read profiles, judge retrieval, fit on everything, save, report."""
+"""``galenic fit readacross``, ``deeppert`` and floors: read profiles, judge retrieval, fit on everything, report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ProfileDataFlags:
         Table of perturbagens (pert_id or pert_name, and moa, target, smiles), to judge the embedding by what is known
         of them.
     label
-        Column that profiles of one perturbagen share.
+        Column that profiles of one perturbagen share. Where there is none, models that learn without are not judged.
     controls
         What to do with vehicles, empty vectors and positive controls, where pert_type tells.
     """
@@ -78,27 +78,53 @@ class JudgeFlags(RunFlags):
     folds: int = 3
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemberFlags:
+    """Where the members of an ensemble are kept.
+
+    Parameters
+    ----------
+    checkpoint
+        Folder that keeps each member as it finishes and gives it to later fits of the same profiles, whose families,
+        sizes, runs and consensus may differ; without, members are kept in the run folder until the run is done.
+    """
+
+    checkpoint: str | None = None
+
+
 def command_of(model_class: type) -> Any:
-    """The function of one model's command."""
+    """The function of one model's command; an ensemble has the flag of where its members are kept besides."""
+    own: list[type] = [ProfileDataFlags, JudgeFlags, *([MemberFlags] if is_ensemble(model_class) else [])]
 
     def run(out: str = typer.Option(..., "--out", help="Run folder to write."), **flags: Any) -> None:
-        fit(collect(model_class, flags), out, collect(ProfileDataFlags, flags), collect(JudgeFlags, flags))
+        given: list[Any] = [collect(cls, flags) for cls in own]
+        fit(collect(model_class, flags), out, *given)
 
-    return add(run, ProfileDataFlags, JudgeFlags, model_class)
+    return add(run, *own, model_class)
 
 
-def fit(model: Any, out: str, data: ProfileDataFlags, how: JudgeFlags) -> None:
+def is_ensemble(model_class: type) -> bool:
+    """Whether models of the class have members that are kept one by one, and latents."""
+    return hasattr(model_class, "latents_")
+
+
+def fit(model: Any, out: str, data: ProfileDataFlags, how: JudgeFlags, members: MemberFlags | None = None) -> None:
     """Judge ``model`` beside the floors of retrieval, fit it on all profiles and save it to the run folder ``out``."""
-    from galenic.cli import summary
+    from galenic.cli import ensembles, summary
     from galenic.models.fields import to_dict
     from galenic.report import run as run_folder
-    from galenic.tasks import RetrievalTask
 
+    checkpoint = members.checkpoint if members else None
+    if checkpoint and how.overwrite:
+        ensembles.require_outside(checkpoint, out)
     adata, coverage = read(data)
-    task = RetrievalTask(adata, label=data.label, different=how.different, strata=how.strata)
-    name = type(model).__name__
+    task, unjudged = task_of(model, adata, data, how)
+    name, has_members = type(model).__name__, is_ensemble(type(model))
+    if has_members and task is not None:
+        ensembles.require_room_in_folds(model, adata.n_obs, how.folds)
     judged = {key: value for key, value in asdict(how).items() if key not in ("jobs", "overwrite", "resume")}
-    fields = {"model": name, **to_dict(model), "data": asdict(data), **judged, "floors": list(task.floors())}
+    floors = [] if task is None else list(task.floors())
+    fields = {"model": name, **to_dict(model), "data": asdict(data), **judged, "floors": floors}
     with (
         run_folder.start(
             out,
@@ -114,16 +140,39 @@ def fit(model: Any, out: str, data: ProfileDataFlags, how: JudgeFlags) -> None:
         summary.kept_warnings(run),
     ):
         describe(run, adata, data.label)
-        if how.folds:
+        if unjudged:
+            typer.echo(unjudged)
+        if has_members:
+            # Its members are kept as they finish, and are worth more than its scores: they come first.
+            ensembles.fit(run, model, adata, how, checkpoint)
+            model.save(run.path("model"))
             _judge(run, model, task, how)
-        with run.timed("fit"):
-            model.fit(adata, label=data.label, n_jobs=how.jobs, progress=True)
-        model.save(run.path("model"))
-        if getattr(model, "history_", None) is not None:
-            run.write("history", model.history_)
+            ensembles.drop_members(run)
+        else:
+            _judge(run, model, task, how)
+            with run.timed("fit"):
+                model.fit(adata, label=data.label, n_jobs=how.jobs, progress=True)
+            model.save(run.path("model"))
+            if getattr(model, "history_", None) is not None:
+                run.write("history", model.history_)
         if coverage is not None and len(coverage):
             run.write("coverage", coverage)
     summary.finish(run)
+
+
+def task_of(model: Any, adata: AnnData, data: ProfileDataFlags, how: JudgeFlags) -> tuple[RetrievalTask | None, str]:
+    """How the model is judged, or ``None`` and why it is not."""
+    from galenic.tasks import RetrievalTask
+
+    if not how.folds:
+        return None, "Not judged by retrieval: --folds 0."
+    # A column that was named and is not there is a slip of the pen, and is refused.
+    if data.label not in adata.obs and data.label == ProfileDataFlags().label and not model.needs_labels:
+        return None, (
+            f"Not judged by retrieval: no column {data.label!r} says which profiles belong together, and "
+            f"{type(model).__name__} learns without. Name the column by --label to have it judged."
+        )
+    return RetrievalTask(adata, label=data.label, different=how.different, strata=how.strata), ""
 
 
 def read(flags: ProfileDataFlags) -> tuple[AnnData, pd.DataFrame | None]:
@@ -151,10 +200,12 @@ def read(flags: ProfileDataFlags) -> tuple[AnnData, pd.DataFrame | None]:
     return adata, None
 
 
-def _judge(run: Run, model: Any, task: Any, how: JudgeFlags) -> None:
+def _judge(run: Run, model: Any, task: RetrievalTask | None, how: JudgeFlags) -> None:
     from galenic.benchmarking import benchmark
     from galenic.cli import summary
 
+    if task is None:
+        return
     with run.timed("judge"):
         result = benchmark(
             {type(model).__name__: model},
@@ -179,7 +230,9 @@ def names_of(task: RetrievalTask) -> pd.DataFrame:
 
 def describe(run: Run, adata: AnnData, label: str) -> None:
     """Put the size of the profiles on record, and on the screen."""
-    counted = {"profiles": adata.n_obs, "genes": adata.n_vars, "perturbagens": int(adata.obs[label].nunique())}
+    counted = {"profiles": adata.n_obs, "genes": adata.n_vars}
+    if label in adata.obs:
+        counted["perturbagens"] = int(adata.obs[label].nunique())
     if "cell" in adata.obs:
         counted["cells"] = int(adata.obs["cell"].nunique())
     run.record["data"] = counted

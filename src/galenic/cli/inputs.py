@@ -97,17 +97,22 @@ def response_model(folder: str, verb: str) -> Any:
 
 def is_of_perturbations(folder: str) -> bool:
     """Whether a folder holds a saved model that predicts effects of perturbations."""
+    from galenic.models import PERTURBATION_MODELS
+
+    return class_in(folder) in PERTURBATION_MODELS
+
+
+def class_in(folder: str) -> str:
+    """Class of the model that a run or model folder holds; empty where that cannot be told."""
     import json
     from pathlib import Path
-
-    from galenic.models import PERTURBATION_MODELS
 
     place = next((place for place in (Path(folder), Path(folder, "model")) if (place / "model.json").is_file()), None)
     try:
         header = {} if place is None else json.loads((place / "model.json").read_text(encoding="utf-8"))
     except ValueError:
-        return False  # what is wrong with it is told when it is loaded
-    return isinstance(header, dict) and header.get("class") in PERTURBATION_MODELS
+        return ""  # what is wrong with it is told when it is loaded
+    return str(header.get("class", "")) if isinstance(header, dict) else ""
 
 
 def from_recipe(recipe: dict[str, Any]) -> DataFlags:

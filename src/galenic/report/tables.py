@@ -44,13 +44,18 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "target_pairs": (".csv", ("disease", "rank", "gene_a", "gene_b", "score")),
     "target_match": (".csv", ("disease", "n", "hits", "expected", "p_value")),
     "target_diseases": (".csv", ("disease", "method", "n_pairs", "n_known", "auroc", "ap")),
+    "latents": (".csv", ("family", "size", "run", "node", "cluster", "sign", "agreement", "link")),
+    "latent_links": (".csv", ("latent", "cluster")),
+    "stability": (".csv", ("n_clusters", "stability", "error", "chosen")),
+    "dimensions": (".csv", ("dimension", "direction", "rank", "gene", "weight")),
+    "pathways": (".csv", ("dimension", "pathway", "n", "n_top", "p_value", "q_value")),
 }
 # Ids are text even where they look like numbers, and a drug may be called "NA".
 _TEXT = ("cell", "drug", "name", "gene", "feature", "modality", "model", "floor", "split", "group", "metric", "cohort",
          "tissue", "measure", "between", "step", "why", "examples", "stage", "smiles", "element", "query",
          "id", "pert_id", "pert_name", "kind", "label", "role", "moa", "target", "flag", "reason", "plate",
          "unknown", "context", "perturbation", "neighbour", "fallback", "disease", "method", "gene_a",
-         "gene_b")  # fmt: skip
+         "gene_b", "family", "latent", "symbol", "direction", "pathway")  # fmt: skip
 
 
 def require_table(name: str, table: pd.DataFrame, what: str) -> None:

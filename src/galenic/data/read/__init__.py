@@ -6,6 +6,7 @@ from galenic.data.read.ctrp import ctrp
 from galenic.data.read.depmap import depmap_expression, prism
 from galenic.data.read.folder import read_folder, write
 from galenic.data.read.gdsc import events, gdsc
+from galenic.data.read.gene_sets import gene_sets
 from galenic.data.read.layout import layout
 from galenic.data.read.matrices import matrix
 from galenic.data.read.new_cells import cells_to_predict
@@ -20,6 +21,7 @@ __all__ = [
     "depmap_expression",
     "events",
     "gdsc",
+    "gene_sets",
     "layout",
     "matrix",
     "prism",
