@@ -13,7 +13,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from galenic.data.checks import first, require_columns
+from galenic.data.checks import first, require_columns, require_unique
 from galenic.data.condition_means import ConditionMeans, condition_means
 from galenic.data.perturbation import PerturbationColumns, nearest_name, perturbation_columns
 from galenic.evaluate.halves import split_half
@@ -67,7 +67,8 @@ class PerturbationTask:
     Raises
     ------
     ValueError
-        If a column is missing, a context has no controls, nothing is treated, or values are missing or raw counts.
+        If a column is missing, a context has no controls, nothing is treated, genes stand twice, or values are missing
+        or raw counts.
 
     Notes
     -----
@@ -109,6 +110,7 @@ class PerturbationTask:
     reference: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
+        require_unique(self.adata.var_names, "genes of adata")
         columns = perturbation_columns(
             self.adata,
             context=self.context,
@@ -177,7 +179,7 @@ class PerturbationTask:
         for places, given in calls(self.table, self.columns, rows, test, self.means.context[asked]):
             conditions = self.means.table.iloc[asked[places]].drop(columns="n_cells").reset_index(drop=True)
             # A copy: what one call was given must not help to answer another.
-            told = copy.deepcopy(model).predict(self._take(given), conditions, device=self.device)
+            told = copy.deepcopy(model).predict(self._take(given), conditions, unknown="keep", device=self.device)
             found["prediction"][places] = _expression(told, self.adata.var_names)
             for name in ("n_sources", "fallback"):
                 found[name][places] = told.obs[name] if name in told.obs else found[name][places]
@@ -229,8 +231,10 @@ class PerturbationTask:
         ]
 
     def require(self, label: str, model: Model) -> None:
-        """Refuse a model that does not predict effects of perturbations."""
+        """Refuse a model that does not predict effects of perturbations, or whose fit would refuse these values."""
         require_kind(label, model, PERTURBATION_MODELS, "effects of perturbations")
+        if getattr(model, "_non_negative", bool)():
+            condition_means(self.adata, self.columns, non_negative=True)
 
     def floors(self) -> dict[str, Model]:
         """Every floor, less the sum of effects where there are no combinations."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -69,6 +69,7 @@ class PerturbationModel(Model):
 
     def _fit(self, adata: AnnData, context: str, perturbation: str, control: str, dose: str | None, **how: Any) -> Self:
         """:meth:`fit` with whatever else :meth:`_learn` takes."""
+        require_cells(adata)
         require_unique(adata.var_names, "genes of adata")
         columns = perturbation_columns(
             adata, context=context, perturbation=perturbation, control=control, dose=dose or "dose"
@@ -96,7 +97,14 @@ class PerturbationModel(Model):
         self._restore(learned, measured(means) | arrays)
         return self
 
-    def predict(self, adata: AnnData, conditions: pd.DataFrame | None = None, *, device: str = "cpu") -> AnnData:
+    def predict(
+        self,
+        adata: AnnData,
+        conditions: pd.DataFrame | None = None,
+        *,
+        unknown: Literal["refuse", "keep"] = "refuse",
+        device: str = "cpu",
+    ) -> AnnData:
         """Mean expression of conditions, one row each.
 
         Parameters
@@ -107,6 +115,9 @@ class PerturbationModel(Model):
         conditions
             Columns ``context, perturbation`` and, where the model was fitted with doses, ``dose``; None = every
             condition that ``adata`` holds.
+        unknown
+            What to do about perturbations that neither the fit nor ``adata`` names: "refuse" them, or "keep" them, to
+            be answered by what is usual in the context.
         device
             Where networks compute.
 
@@ -122,7 +133,8 @@ class PerturbationModel(Model):
         NotFittedError
             Before :meth:`fit`.
         ValueError
-            If a context that is asked has no controls in ``adata``, conditions repeat, or genes are missing.
+            If a context that is asked has no controls in ``adata``, a perturbation is unknown, conditions repeat, or
+            genes are missing.
 
         Warns
         -----
@@ -130,8 +142,10 @@ class PerturbationModel(Model):
             If some genes are missing.
         """
         self._check_fitted()
+        require_cells(adata)
         typical = self.arrays_["controls"].mean(axis=0)
-        question = ask(adata, conditions, self.spec_, typical, non_negative=self._non_negative())
+        non_negative = self._non_negative()
+        question = ask(adata, conditions, self.spec_, typical, unknown=unknown, non_negative=non_negative)
         expression, n_sources, fallback = self._answer(adata, question, device)
         obs = question.table.assign(n_sources=n_sources, fallback=fallback)
         X = expression.astype(np.float32)
@@ -151,6 +165,15 @@ class PerturbationModel(Model):
     def _answer(self, adata: AnnData, question: Question, device: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Expression ``(n_asked, n_genes)``, number of sources and name of the fallback of each asked condition."""
         raise NotImplementedError
+
+
+def require_cells(adata: object) -> None:
+    """Raise ``TypeError`` unless it is an AnnData."""
+    if not isinstance(adata, AnnData):
+        raise TypeError(
+            f"cells should be an AnnData, cells x genes with obs columns of context and perturbation; received "
+            f"{type(adata).__name__}. Build one: anndata.AnnData(X, obs=table, var=genes)."
+        )
 
 
 def measured(means: ConditionMeans) -> dict[str, np.ndarray]:

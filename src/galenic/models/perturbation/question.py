@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -66,6 +66,7 @@ def ask(
     spec: dict[str, Any],
     typical: np.ndarray,
     *,
+    unknown: Literal["refuse", "keep"] = "refuse",
     non_negative: bool = False,
 ) -> Question:
     """Check what is asked and read what may be read.
@@ -80,13 +81,16 @@ def ask(
         Of the fitted model.
     typical
         Value of each gene where the cells lack it, ``(n_genes,)``.
+    unknown
+        What to do about perturbations that neither the fit nor the cells name.
     non_negative
         Refuse values below 0.
 
     Raises
     ------
     ValueError
-        If conditions lack a column, repeat, or are of a context without controls; or genes are missing.
+        If conditions lack a column, repeat, are of a context without controls or of an unknown perturbation; or genes
+        are missing.
     """
     by_dose = spec["dose"] is not None
     columns = perturbation_columns(
@@ -100,6 +104,8 @@ def ask(
     held, codes = columns.conditions(by_dose=by_dose)
     table = held.drop(columns="n_cells") if conditions is None else _checked(conditions, by_dose)
     _require_controls(table, columns)
+    if unknown == "refuse":
+        _require_named(table, columns, spec)
     asked, own = set(condition_keys(table)), condition_keys(held)
     known = set(condition_keys(fitted_table(spec)))
     old_contexts, old_perturbations = {key[0] for key in known}, {key[1] for key in known}
@@ -143,6 +149,11 @@ def fitted_table(spec: dict[str, Any]) -> pd.DataFrame:
 
 def _checked(conditions: pd.DataFrame, by_dose: bool) -> pd.DataFrame:
     columns = ["context", "perturbation", *(["dose"] if by_dose else [])]
+    if not isinstance(conditions, pd.DataFrame):
+        raise TypeError(
+            f"conditions should be a DataFrame with the columns {', '.join(columns)}; received "
+            f"{type(conditions).__name__}. Build one: pd.DataFrame({{'context': [...], 'perturbation': [...]}})."
+        )
     require_columns(conditions, columns, "the table of conditions that are asked")
     table = pd.DataFrame({name: as_text(conditions[name]) for name in columns[:2]})
     if by_dose:
@@ -158,7 +169,7 @@ def _checked(conditions: pd.DataFrame, by_dose: bool) -> pd.DataFrame:
         twice = pd.Series(_ids(table))[keys.duplicated()]
         raise ValueError(
             f"every condition should be asked once; {len(twice):,} of {len(table):,} repeat (first: {first(twice)}). "
-            "Drop the repeats: conditions.drop_duplicates()."
+            "Leave the repeats out; A+B and B+A are one."
         )
     controls = table["perturbation"].str.casefold().isin({label.casefold() for label in CONTROLS})
     if controls.any():
@@ -178,6 +189,20 @@ def _require_controls(table: pd.DataFrame, columns: PerturbationColumns) -> None
             f"adata should hold controls of every context that is asked; of {len(lacking):,} there are none (first: "
             f"{first(lacking)}; adata has those of {first(known, 5)}){nearest_name(lacking[0], known)} Add controls of "
             "these contexts, or correct their names."
+        )
+
+
+def _require_named(table: pd.DataFrame, columns: PerturbationColumns, spec: dict[str, Any]) -> None:
+    """Refuse what nobody has heard of: it is more often a slip than a question."""
+    names = [*fitted_table(spec)["perturbation"], *columns.perturbations]
+    known = {part for name in names for part in parts_of(str(name))} | set(spec.get("factor_names", ()))
+    asked = {part: None for name in table["perturbation"] for part in parts_of(name)}
+    strange = [part for part in asked if part not in known]
+    if strange:
+        raise ValueError(
+            f"perturbations that are asked should be named in the fit or in adata; {len(strange):,} are not (first: "
+            f"{first(strange)}){nearest_name(strange[0], known)} Correct the names, give a profile of them in another "
+            "context, or pass unknown='keep' for the usual effect of the context."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -35,8 +36,9 @@ class StackedShift(Floor):
     negative and minimise the squared error over the training conditions, each left out of its own prediction, so that
     what carries over counts and what does not is silent. Without a source of the perturbation in another context the
     effects of its parts are added up where it is a combination, else the mean effect of the context answers, and
-    ``obs["fallback"]`` says so.
-    A condition that was in the fit has been learned from: to judge, ask for others.
+    ``obs["fallback"]`` says so. A condition's own measurement is never averaged into its answer, but the weights have
+    been learned from it: to judge, ask for conditions that were not in the fit. Where no perturbation was measured in
+    two contexts there is nothing to learn weights from, and effects are taken from similar contexts as they are.
 
     Parameters
     ----------
@@ -68,7 +70,16 @@ class StackedShift(Floor):
             own = known.effects[known.itself(asked).argmax(axis=1)][count > 0]
             products += np.einsum("kng,lng->kl", parts, parts)
             towards += np.einsum("kng,ng->k", parts, own)
-        return spec, {"weights": _least_squares(products, towards), **arrays}
+        weights = _least_squares(products, towards)
+        if not towards.any():
+            weights[PARTS.index("similar contexts")] = 1.0
+            if len(means.contexts) > 1:
+                warnings.warn(
+                    "no perturbation was measured in two contexts, so nothing tells how well effects carry over: they "
+                    "are taken from similar contexts as they are. Add conditions that two contexts share.",
+                    stacklevel=4,
+                )
+        return spec, {"weights": weights, **arrays}
 
     def _effects(
         self, asked: Conditions, known: Known, controls: np.ndarray

@@ -126,8 +126,9 @@ class XTransferCDR(PerturbationModel):
     and answers are decoded from mean profiles in place of averaged over rows.
 
     Only what networks earn on held-out conditions counts. With fewer than three perturbations or contexts to leave out
-    the correction of genes counts one half and the towers nothing. A condition that was in the fit has been learned
-    from: to judge, ask for others. docs/methods/xtransfercdr.md shows what each part brings on real data.
+    the correction of genes counts one half and the towers nothing. A condition's own
+    measurement is never averaged into its answer, but weights and networks have been learned from it: to judge, ask for
+    conditions that were not in the fit. docs/methods/xtransfercdr.md shows what each part brings on real data.
 
     Examples
     --------
@@ -276,7 +277,7 @@ class XTransferCDR(PerturbationModel):
         answers, known = self._known()
         return placed(self.spec_, answers.states(), answers.effects(known))
 
-    def similar(self, n: int = 10) -> pd.DataFrame:
+    def similar(self, *, n: int = 10) -> pd.DataFrame:
         """The perturbations whose effect codes are most alike, by the cosine of their means over contexts.
 
         Returns

@@ -50,7 +50,7 @@ def asked(*conditions: tuple[object, ...]) -> pd.DataFrame:
 
 def answers(model: object, *conditions: tuple[object, ...], adata: AnnData | None = None) -> list[list[float]]:
     adata = cells(TABLE) if adata is None else adata
-    return model.predict(adata, asked(*conditions)).layers["effect"].round(4).tolist()
+    return model.predict(adata, asked(*conditions), unknown="keep").layers["effect"].round(4).tolist()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def answers(model: object, *conditions: tuple[object, ...], adata: AnnData | Non
     ],
 )
 def test_worked_by_hand(model: object, condition: tuple[str, str], effect: list[float], n_sources: int) -> None:
-    predicted = model.fit(cells(TABLE)).predict(cells(TABLE), asked(condition))
+    predicted = model.fit(cells(TABLE)).predict(cells(TABLE), asked(condition), unknown="keep")
     np.testing.assert_allclose(predicted.layers["effect"][0], effect, atol=1e-5)
     controls = TABLE[condition[0], "control"]
     np.testing.assert_allclose(predicted.X[0], np.add(controls, effect), atol=1e-5)
@@ -96,7 +96,7 @@ def test_worked_by_hand(model: object, condition: tuple[str, str], effect: list[
 def test_what_a_floor_cannot_say_the_next_simpler_one_says(
     model: object, condition: tuple[str, str], fallback: str, effect: list[float]
 ) -> None:
-    predicted = model.fit(cells(TABLE)).predict(cells(TABLE), asked(condition))
+    predicted = model.fit(cells(TABLE)).predict(cells(TABLE), asked(condition), unknown="keep")
     assert predicted.obs["fallback"].tolist() == [fallback]
     np.testing.assert_allclose(predicted.layers["effect"][0], effect, atol=1e-5)
 
@@ -282,7 +282,8 @@ def test_factors_from_elsewhere_reach_perturbations_without_a_source(tmp_path: P
     table.to_csv(tmp_path / "factors.csv")
     again = LowRankEffect().fit(train, factors=tmp_path / "factors.csv").predict(train, question)
     np.testing.assert_allclose(again.X, predicted.X, atol=1e-5)
-    assert LowRankEffect().fit(train).predict(train, question).obs["fallback"].tolist() == ["ContextMeanEffect"] * 3
+    without = LowRankEffect().fit(train).predict(train, question, unknown="keep")
+    assert without.obs["fallback"].tolist() == ["ContextMeanEffect"] * 3
 
 
 def test_factors_that_do_not_fit_are_refused() -> None:

@@ -85,3 +85,15 @@ def test_it_beats_the_nearest_context_on_interferon(perturb_folder: Path) -> Non
     assert nearest == pytest.approx([0.881, 0.103], abs=2e-3)
     assert stacked[0] > 0.885
     assert stacked[1] < 0.103
+
+
+def test_where_no_perturbation_is_shared_effects_are_carried_as_they_are() -> None:
+    """One line was screened, another is asked: the answer is the plain shift, and a warning says why."""
+    adata = perturbations(n_contexts=2, n_perturbations=12, n_genes=20, n_cells=6, seed=4)
+    one = adata[(adata.obs["cell_type"] == "type A") | adata.obs["control"]].copy()
+    with pytest.warns(UserWarning, match="no perturbation was measured in two contexts"):
+        model = galenic.StackedShift().fit(one)
+    asked = adata.uns["truth"]["conditions"].query("context == 'type B'")
+    plain = galenic.MeanShift().fit(one).predict(adata, asked)
+    assert np.abs(plain.layers["effect"]).max() > 0.5
+    np.testing.assert_allclose(model.predict(adata, asked).X, plain.X, atol=1e-5)

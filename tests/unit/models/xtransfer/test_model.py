@@ -181,7 +181,9 @@ def test_an_unseen_perturbation_is_told_by_its_profile_in_another_context(additi
     assert predicted.obs["fallback"].eq("").all()
     if start == "stacked":
         assert correlation(predicted.layers["effect"], truth_of(additive, table)).mean() > 0.9
-    blind = model.predict(additive[~new].copy(), table)
+    with pytest.raises(ValueError, match="should be named in the fit or in adata; 1 are not"):
+        model.predict(additive[~new].copy(), table)
+    blind = model.predict(additive[~new].copy(), table, unknown="keep")
     assert blind.obs["fallback"].ne("").all()
     assert np.abs(predicted.X - blind.X).max() > 1e-2
 
@@ -238,7 +240,7 @@ def test_equal_perturbations_are_each_others_nearest() -> None:
         adata.X[here & (adata.obs["perturbation"] == "P02")] = adata.X[here & (adata.obs["perturbation"] == "P01")]
     for fields in ({}, {"towers": False}, {"start": "none"}):
         model = small(**fields).fit(adata)
-        similar = model.similar(3)
+        similar = model.similar(n=3)
         assert list(similar) == ["perturbation", "rank", "neighbour", "similarity"]
         assert len(similar) == 36
         assert (similar["perturbation"] != similar["neighbour"]).all()
@@ -298,6 +300,7 @@ def test_networks_trained_at_the_same_time_and_from_a_file_are_the_same(fields: 
     backed.file.close()
 
 
+@pytest.mark.filterwarnings("ignore:no perturbation was measured in two contexts")
 @pytest.mark.parametrize("shape", [(2, 1), (2, 2), (3, 1), (3, 2), (1, 5), (2, 9)])
 @pytest.mark.parametrize("start", ["stacked", "none"])
 def test_few_contexts_and_perturbations_are_enough(shape: tuple[int, int], start: str) -> None:
