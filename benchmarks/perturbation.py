@@ -171,15 +171,16 @@ def difference(scores: pd.DataFrame, label: str, floor: str, metric: str) -> str
 
 def skills(scores: pd.DataFrame, floors: list[str]) -> str:
     """Skill of our models against the best floor of each metric."""
-    keys = ["context", "perturbation"]
-    means = {label: part.groupby(keys)[list(METRICS)].mean().reset_index() for label, part in scores.groupby("model")}
-    rows = []
+    keys, rows = ["context", "perturbation"], []
     for label in ("XTransferCDR", "XTransferCDR, spread as measured"):
+        seeds = set(scores.loc[scores["model"] == label, "seed"])
+        both = scores[scores["seed"].isin(seeds)].groupby("model")
+        means = {name: part.groupby(keys)[list(METRICS)].mean().reset_index() for name, part in both}
         if label not in means:
             continue
         known = {floor: means[floor] for floor in floors}
         found = skill(means[label], known, ["pearson_delta", "mae", "discrimination"])
-        for row in found.itertuples():
+        for row in found[found["n"] > 0].itertuples():
             rows.append([label, HEADINGS[row.metric], str(row.floor), number(row.value), number(row.floor_value),
                          f"{row.skill:+.3f} [{row.low:+.3f}, {row.high:+.3f}]", str(row.n)])  # fmt: skip
     return markdown(rows, ["model", "metric", "best floor", "model's", "floor's", "skill", "conditions"])

@@ -114,7 +114,7 @@ def fitting(n_cells: int) -> str:
     tracemalloc.stop()
     whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return (
-        f"fit on {n_cells:,} cells x {N_GENES:,} genes ({size:,.0f} MB), pairs of cells, an epoch of a network of each kind: "
+        f"fit on {n_cells:,} cells x {N_GENES:,} genes ({size:,.0f} MB), pairs of cells, an epoch of each network: "
         f"{spent:.0f} s, arrays {arrays:,.0f} MB beyond the matrix; whole process at most {whole:,.0f} MB"
     )
 
