@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galenic.explain.attribution import Rule, backprojected, mean_slopes
+from galenic.explain.attribution import Rule, backprojected, mean_slopes, path
 from galenic.models.deeppert.consensus import Consensus, averaging
 from galenic.models.deeppert.member import Layers, encoded
+
+SAMPLES = 256
+"""Profiles whose slopes are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,30 @@ def score_slopes(layers: Layers, scores: np.ndarray, *, n_steps: int, rule: Rule
     rest = [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in layers[1:]]
     ways = torch.from_numpy((scores @ first.T).astype(np.float32))
     starts = torch.from_numpy(start.astype(np.float32)).expand_as(ways)
-    (slopes,) = mean_slopes(behind_first(rest), [starts], [ways], n_steps=n_steps, rule=rule)
+    if len(rest) <= 2:
+        blocks = [slice(at, at + SAMPLES) for at in range(0, max(1, len(ways)), SAMPLES)]
+        slopes = torch.cat([relu_slopes(rest, starts[rows], ways[rows], n_steps, rule) for rows in blocks])
+    else:
+        (slopes,) = mean_slopes(behind_first(rest), [starts], [ways], n_steps=n_steps, rule=rule)
     return np.einsum("nhl,hk->nkl", slopes.numpy(), first.astype(np.float32), optimize=True)
+
+
+def relu_slopes(rest: list[tuple[Tensor, Tensor]], starts: Tensor, ways: Tensor, n_steps: int, rule: Rule) -> Tensor:
+    r"""Mean gradients behind the first affine map, of one ReLU layer or two: ``(n, n_hidden, n_latent)``.
+
+    The gradient at step t is :math:`W_3 D_2(t) W_2 D_1(t)` with diagonal masks D of the units that are on. Its mean is
+    :math:`W_3 (W_2 \circ C)` with :math:`C_{kh} = \sum_t w_t D_2(t)_k D_1(t)_h`: how long unit k is on together with
+    unit h. Steps cost one product of masks, whatever the number of latents.
+    """
+    places, weights = path(n_steps, rule, ways)
+    points = starts[:, None] + places[:, None] * ways[:, None]  # (n, n_steps, n_hidden)
+    on = (points > 0).to(ways.dtype)
+    if len(rest) == 1:
+        return torch.einsum("t,nth,lh->nhl", weights, on, rest[0][0])
+    (weight, bias), (last, _) = rest
+    after = ((points.relu() @ weight.T + bias) > 0).to(ways.dtype) * weights[:, None]
+    together = after.transpose(1, 2) @ on  # (n, n_after, n_hidden)
+    return (last @ (weight * together)).transpose(1, 2)
 
 
 def ensemble_function(encoders: Sequence[Layers], matrix: np.ndarray, mixing: np.ndarray) -> Callable[[Tensor], Tensor]:
