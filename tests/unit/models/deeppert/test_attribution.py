@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from galenic.models.deeppert.attribution import behind_first, relu_slopes, score
 @pytest.mark.parametrize("rule", ["midpoint", "left", "gauss-legendre"])
 @pytest.mark.parametrize("widths", [(12, 5), (12, 9, 5)])
 def test_mean_slopes_are_those_of_autograd(widths: tuple[int, ...], rule: str, rng: np.random.Generator) -> None:
-    pairs = zip(widths, widths[1:], strict=False)
+    pairs = pairwise(widths)
     rest = [(torch.from_numpy(rng.normal(size=(b, a))), torch.from_numpy(rng.normal(size=b))) for a, b in pairs]
     starts, ways = (torch.from_numpy(rng.normal(size=(7, 12))) for _ in range(2))
     (expected,) = mean_slopes(behind_first(rest), [starts], [ways], n_steps=6, rule=rule)
@@ -24,7 +26,7 @@ def test_mean_slopes_are_those_of_autograd(widths: tuple[int, ...], rule: str, r
 def test_deep_encoders_take_the_long_way(rng: np.random.Generator) -> None:
     widths = (10, 8, 7, 6, 3)
     layers = [(rng.normal(size=(b, a)).astype(np.float32), rng.normal(size=b).astype(np.float32))
-              for a, b in zip(widths, widths[1:], strict=False)]  # fmt: skip
+              for a, b in pairwise(widths)]  # fmt: skip
     scores = rng.normal(size=(4, 10))
     slopes = score_slopes(layers, scores, n_steps=400, rule="midpoint")
     whole = behind_first([(torch.from_numpy(w), torch.from_numpy(b)) for w, b in layers[1:]])
