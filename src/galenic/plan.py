@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ PATHS = (
     *("profiles", "gene_info", "sample_info", "annotations", "perturbed"),
 )
 """Flags of the data that name files."""
+LONGEST = 40
+"""Letters of a label that a plan does not give."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def read(path: str | Path) -> Plan:
         by=tuple(by),
         folds=int(split["folds"]),
         seeds=tuple(split["seeds"]),
-        models=dict(item for entry in content.get("model", []) for item in _models(entry)),
+        models=_labelled(item for entry in content.get("model", []) for item in _models(entry)),
         text=text,
     )
 
@@ -113,7 +116,31 @@ def _models(entry: dict[str, Any]) -> Iterator[tuple[str, Model]]:
     for values in itertools.product(*grids.values()):
         changed = with_params(model, dict(zip(grids, values, strict=True)))
         varied = [f"{key}={value}" for key, value in zip(grids, values, strict=True) if len(grids[key]) > 1]
-        yield (
-            ", ".join([entry.get("label", repr(changed).removesuffix("()")), *(varied if "label" in entry else [])]),
-            changed,
-        )
+        named = [entry["label"], *varied] if "label" in entry else [type(model).__name__, *_changes(changed, model)]
+        label = ", ".join(named)
+        yield label if "label" in entry or len(label) <= LONGEST else f"{label[: LONGEST - 1]}…", changed
+
+
+def _changes(model: object, usual: object) -> list[str]:
+    """The fields in which two of a kind differ, those inside nested settings by their own names alone."""
+    found = []
+    for field in dataclasses.fields(model):  # type: ignore[arg-type]
+        value, other = getattr(model, field.name), getattr(usual, field.name)
+        if value != other:
+            is_nested = dataclasses.is_dataclass(value) and type(value) is type(other)
+            found += _changes(value, other) if is_nested else [f"{field.name}={value}"]
+    return found
+
+
+def _labelled(models: Iterable[tuple[str, Model]]) -> dict[str, Model]:
+    """Models by label; a label that stood before gets a number."""
+    found: dict[str, Model] = {}
+    for label, model in models:
+        name, number = label, 2
+        while name in found:
+            end = f" ({number})"
+            # Cut like the others, number included.
+            name = (label if len(label) + len(end) <= LONGEST else f"{label[: LONGEST - len(end) - 1]}…") + end
+            number += 1
+        found[name] = model
+    return found

@@ -163,9 +163,13 @@ def test_predictions_of_other_tools_are_averaged_and_their_controls_left_out(fil
 
 
 def test_asked_conditions_and_what_fell_back(files: Path, fitted: Path, tmp_path: Path) -> None:
-    done = run_galenic(
-        "predict", fitted, files / "cells.h5ad", "--conditions", files / "asked.csv", "--out", "p.h5ad", cwd=tmp_path
-    )
+    asked = ["predict", fitted, files / "cells.h5ad", "--conditions", files / "asked.csv", "--out", "p.h5ad"]
+    refused = run_galenic(*asked, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "'never measured'" in refused.stderr
+    assert "--unknown keep" in refused.stderr
+    assert not (tmp_path / "p.h5ad").exists()
+    done = run_galenic(*asked, "--unknown", "keep", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1 of 2 answered by a simpler model (ContextMeanEffect 1)" in done.stdout
     assert anndata.read_h5ad(tmp_path / "p.h5ad").obs_names.tolist() == ["type A|P02", "type C|never measured"]
@@ -298,7 +302,7 @@ def test_a_plan_of_perturbations_compares_models(files: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert "72 cells" in done.stdout
     skill = pd.read_csv(tmp_path / "run" / "skill.csv")
-    assert set(skill["model"]) == {"LowRankEffect(rank=1)", "LowRankEffect(rank=2)"}
+    assert set(skill["model"]) == {"LowRankEffect, rank=1", "LowRankEffect, rank=2"}
     (files / "wrong.toml").write_text(PLAN.format(more="drugs = 'x.csv'"))
     done = run_galenic("benchmark", files / "wrong.toml", "--out", tmp_path / "other", cwd=tmp_path)
     assert done.returncode == 2
@@ -317,7 +321,7 @@ def test_simulate_check_split_and_fit_on_that_split(tmp_path: Path) -> None:
     assert "3 contexts ('cell_type'), 5 perturbations ('perturbation'), 15 conditions; 12 controls" in found
     done = run_galenic("data", "split", "cells.h5ad", "--by", "context", "--folds", "3", "--out", "s.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "fold 2: 5 conditions tested (20 cells of 1 contexts)" in done.stdout
+    assert "fold 2: 5 conditions tested (20 cells of 1 context)" in done.stdout
     done = run_galenic(
         "fit", "mean-shift", "--perturbed", "cells.h5ad", "--by", "file", "--fold-file", "s.csv", "--seeds", "0,1",
         "--out", "run", cwd=tmp_path,

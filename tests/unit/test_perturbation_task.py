@@ -114,9 +114,9 @@ def test_an_unseen_perturbation_is_given_in_the_other_contexts_and_no_other_row(
     given: list[tuple[set[str], set[tuple[str, str]]]] = []
 
     class Watch(galenic.MeanShift):
-        def predict(self, adata: AnnData, conditions: pd.DataFrame | None = None, *, device: str = "cpu") -> AnnData:
+        def predict(self, adata: AnnData, conditions: pd.DataFrame | None = None, **how: Any) -> AnnData:
             given.append((set(conditions["context"]), keys(adata)))
-            return super().predict(adata, conditions, device=device)
+            return super().predict(adata, conditions, **how)
 
     task = PerturbationTask(cells)
     part = task.folds("perturbation", 3, 0)[0]

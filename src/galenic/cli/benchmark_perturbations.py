@@ -20,6 +20,8 @@ def run(plan: Plan, path: str, out: str, jobs: int, overwrite: bool, resume: boo
     device = told.pop("device", "cpu")
     flags = _flags(told, path)
     task = task_of(flags, device)
+    for label, model in plan.models.items():
+        task.require(label, model)
     record = {"plan": plan.text, "by": list(plan.by), "folds": plan.folds, "seeds": list(plan.seeds), "data": plan.data}
     with (
         run_folder.start(

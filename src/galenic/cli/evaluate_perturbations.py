@@ -56,6 +56,7 @@ def scores(run: Run, predicted: AnnData, task: PerturbationTask) -> None:
     """Scores of all conditions that were both predicted and measured; floors are not fitted anew."""
     import pandas as pd
 
+    from galenic.report.words import score
     from galenic.tasks.perturbation_scores import Measured, by_condition, by_group, by_perturbation, effects
 
     measured, prediction = _joined(run, predicted, task)
@@ -72,7 +73,7 @@ def scores(run: Run, predicted: AnnData, task: PerturbationTask) -> None:
         run.write("ceiling_halves", ceiling)
     whole = found[found["group"] == "all"].set_index("metric")["value"]
     for metric in ("mae", "pearson_delta", "discrimination"):
-        typer.echo(f"{metric}: {whole[metric]:.3f}")
+        typer.echo(f"{metric}: {score(whole[metric])}")
 
 
 def _joined(run: Run, predicted: AnnData, task: PerturbationTask) -> tuple[Any, np.ndarray]:
@@ -98,6 +99,14 @@ def _joined(run: Run, predicted: AnnData, task: PerturbationTask) -> tuple[Any, 
         )
     if len(both) < len(table):
         run.note(f"{len(table) - len(both):,} of {len(table):,} predicted conditions were not measured: left out.")
+    n_fitted = int(table["fitted"].to_numpy()[both["place"]].sum())
+    if n_fitted:
+        said = (
+            f"{n_fitted:,} of {len(both):,} scored conditions were part of the fit: their scores tell how well the "
+            "model remembers, not how well it predicts."
+        )
+        run.note(said)
+        typer.echo(f"Warning: {said}", err=True)
     shared = pd.Index(whole.genes).intersection(predicted.var_names, sort=False)
     if shared.empty:
         raise ValueError(
@@ -121,6 +130,7 @@ def condition_rows(predicted: AnnData, task: PerturbationTask) -> tuple[pd.DataF
     """Predicted conditions, rows of one condition averaged, controls left out: table and ``(n_conditions, n_genes)``.
 
     Columns are called ``context, perturbation, dose``, or as those of the measured cells, or one of their usual names.
+    ``fitted``, where the predictions have it, says which conditions were part of the fit.
     """
     import numpy as np
     import pandas as pd
@@ -148,6 +158,8 @@ def condition_rows(predicted: AnnData, task: PerturbationTask) -> tuple[pd.DataF
     for numbers, part in blocks(predicted, treated):
         sums.add(part, group[numbers])
     kept = np.unique(group[treated])
+    told = as_text(predicted.obs["fitted"]) if "fitted" in predicted.obs else np.full(len(table), "")
+    table = table.assign(fitted=np.isin(told.astype(str), ["True", "true", "1"]))
     return table.iloc[first_rows[kept]].reset_index(drop=True), sums.means()[kept]
 
 

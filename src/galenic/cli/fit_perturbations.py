@@ -54,9 +54,11 @@ def fit(model: Any, out: str, data: PerturbationDataFlags, how: PerturbationJudg
     from galenic.cli import summary
     from galenic.models.fields import to_dict
     from galenic.report import run as run_folder
+    from galenic.report.words import counted
 
     task = task_of(data, how.device)
     name = type(model).__name__
+    task.require(name, model)
     judged = {key: value for key, value in asdict(how).items() if key in ("by", "folds", "seeds")}
     fields = {"model": name, **to_dict(model), "data": data.recipe(), **judged, "floors": list(task.floors())}
     with (
@@ -65,7 +67,8 @@ def fit(model: Any, out: str, data: PerturbationDataFlags, how: PerturbationJudg
             verb="fit",
             command=summary.typed(),
             fields=fields,
-            title=f"{name} on {len(task.columns):,} cells and {len(task.columns.perturbations):,} perturbations",
+            title=f"{name} on {counted(len(task.columns), 'cells')} and "
+            f"{counted(len(task.columns.perturbations), 'perturbations')}",
             seed=getattr(model, "seed", None),
             inputs=data.files,
             overwrite=how.overwrite,
@@ -96,6 +99,7 @@ def judge(
     from galenic.benchmarking import benchmark
     from galenic.cli import summary
 
+    say_folds(run, task, by, folds, seeds)
     with run.timed("ceiling"):
         ceiling = task.ceiling()
     with run.timed("judge"):
@@ -108,16 +112,32 @@ def judge(
     say_skill(result)
 
 
+def say_folds(run: Run, task: PerturbationTask, by: tuple[str, ...], folds: int, seeds: tuple[int, ...]) -> None:
+    """Say, and put on record, which conditions no fold tests, and what is given at prediction."""
+    from galenic.report.words import split_name
+    from galenic.tasks.perturbation_untested import untested
+
+    # Which pairs always train differs between seeds; their number hardly does.
+    found = {question: untested(task, question, task.folds(question, folds, seeds[0])) for question in by}
+    run.record["data"]["untested"] = {question: said for question, said in found.items() if said}
+    for question, said in run.record["data"]["untested"].items():
+        typer.echo(f"{split_name(question)}: {said}")
+    if "perturbation" in by:
+        typer.echo(f"{split_name('perturbation')}: at prediction, a model is given their profiles in other contexts")
+
+
 def say_skill(result: Result) -> None:
     """Print what each judged model adds to its best floor."""
+    from galenic.report.words import counted, interval, score
+
     skill = result.tables.get("skill")
     if skill is None:
         return
     for row in skill[skill["best"]].itertuples():
         if row.skill == row.skill:
             typer.echo(
-                f"{row.split}: skill of {row.model} over {row.floor} in {row.metric}: {row.skill:+.3f} "
-                f"[{row.low:+.3f}, {row.high:+.3f}], {row.n:,} conditions"
+                f"{row.split}: skill of {row.model} over {row.floor} in {row.metric}: "
+                f"{score(row.skill, signed=True)} {interval(row.low, row.high)}, {counted(row.n, 'conditions')}"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -73,17 +74,41 @@ def main() -> None:
     warnings.showwarning = _say
     try:
         app(prog_name="galenic")
-    except KeyboardInterrupt:
-        print("\nstopped; what was finished is kept", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(_stopped(stopped), file=sys.stderr)
         sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == 130:  # so ends what was interrupted inside a verb
+            print(_stopped(ended), file=sys.stderr)
+        raise
     except Exception as error:
         sys.exit(_explain(error))
+
+
+def _stopped(error: BaseException | None) -> str:
+    """What an interrupted command leaves behind, as the verb said it or, where it had not begun to write, of itself."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return f"\n{str(error or '') or 'stopped before anything was written'}"
 
 
 def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """One line for a warning of ours; those of libraries are for developers."""
     if category is UserWarning:
-        print(f"Warning: {message}", file=sys.stderr)
+        print(f"Warning: {in_flags(message)}", file=sys.stderr)
+
+
+def in_flags(message: object) -> str:
+    """What the library says of arguments, said of the flags of the command line.
+
+    >>> in_flags("Name the column with context=."), in_flags("n_folds should be at least 2")
+    ('Name the column with --context.', '--folds should be at least 2')
+    >>> in_flags("'context=x.h5ad' is absent; write control='DMSO'")
+    "'context=x.h5ad' is absent; write control='DMSO'"
+    """
+    text = re.sub(r"\b(context|perturbation|control|dose)=(?=[\s.,;)]|$)", r"--\1", str(message))
+    text = text.replace("unknown='keep'", "--unknown keep")
+    return re.sub(r"\bn_folds\b", "--folds", text)
 
 
 def _explain(error: Exception) -> int:
@@ -101,7 +126,7 @@ def _explain(error: Exception) -> int:
         )
         return 2
     if isinstance(error, OSError) or (ours and isinstance(error, (ValueError, TypeError))):
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {in_flags(error)}", file=sys.stderr)
         return 2
     import tempfile
     import traceback

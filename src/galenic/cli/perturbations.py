@@ -92,7 +92,9 @@ def split(file: str, out: str, flags: SplitFlags) -> None:
     from galenic.data.gctx.sniff import writing_explained, written_whole
     from galenic.evaluate.split_files import write_split
     from galenic.evaluate.splits import Fold
+    from galenic.report.words import counted
     from galenic.tasks import PerturbationTask
+    from galenic.tasks.perturbation_untested import untested
 
     if Path(out).suffix != ".csv":
         raise ValueError(f"--out should end in .csv for a split; received {out!r}. Correct the name.")
@@ -108,7 +110,10 @@ def split(file: str, out: str, flags: SplitFlags) -> None:
     for number, part in enumerate(parts):
         tested = task.measured(part.test).table
         typer.echo(
-            f"fold {number}: {len(tested):,} conditions tested ({len(part.test):,} cells of "
-            f"{tested['context'].nunique():,} contexts), {len(part.train):,} cells train"
+            f"fold {number}: {counted(len(tested), 'conditions')} tested ({counted(len(part.test), 'cells')} of "
+            f"{counted(tested['context'].nunique(), 'contexts')}), {counted(len(part.train), 'cells')} train"
         )
+    said = untested(task, flags.by, parts)
+    if said:
+        typer.echo(said)
     typer.echo(f"split: {out}")

@@ -144,6 +144,8 @@ def _only(adata: AnnData, where: tuple[str, ...]) -> AnnData:
 
 def describe(run: Run, task: PerturbationTask) -> None:
     """Put the size of the data on record, and on the screen."""
+    from galenic.report import words
+
     columns = task.columns
     counted = {
         "cells": len(columns),
@@ -154,4 +156,4 @@ def describe(run: Run, task: PerturbationTask) -> None:
         "conditions": len(task.means.table),
     }
     run.record["data"] = counted
-    typer.echo(", ".join(f"{count:,} {name}" for name, count in counted.items()))
+    typer.echo(", ".join(words.counted(count, name) for name, count in counted.items()))

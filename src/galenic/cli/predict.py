@@ -31,6 +31,9 @@ class PredictFlags:
     conditions
         Of a model of perturbations: table of what is asked (context, perturbation and, with doses, dose); every
         condition of the data where absent.
+    unknown
+        Of a model of perturbations: what to do about perturbations that neither the fit nor the data name: refuse
+        them, or keep them, to be answered by what is usual in the context.
     device
         Of a model of perturbations: where networks compute: cpu, cuda, auto.
     with_controls
@@ -47,6 +50,7 @@ class PredictFlags:
     using: Literal["student", "teacher"] | None = None
     coverage: float = 0.9
     conditions: str | None = None
+    unknown: Literal["refuse", "keep"] = "refuse"
     device: str = "cpu"
     with_controls: bool = False
     overwrite: bool = False

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from galenic.cli.predict import PredictFlags
 
-OWN = ("conditions", "device", "overwrite", "with_controls")
+OWN = ("conditions", "unknown", "device", "overwrite", "with_controls")
 """Flags that a model of perturbations takes; the others are for responses."""
 
 
@@ -35,13 +35,17 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     asked = _asked(how.conditions, model.spec_) if how.conditions else None
     if asked is None:
         _require_treated(adata, model.spec_, source)
-    predicted = model.predict(adata, asked, device=how.device)
+    predicted = model.predict(adata, asked, unknown=how.unknown, device=how.device)
+    fitted = _fitted(predicted.obs, model.spec_)
+    predicted.obs["fitted"] = fitted
     said = _fallbacks(predicted.obs, type(model).__name__)
     if how.with_controls:
         from galenic.data.perturbed_cells import with_controls
 
         names = {name: model.spec_[name] for name in ("context", "perturbation", "control")}
         predicted = with_controls(predicted, adata, **names)
+        # Controls come first, the conditions in their order after them.
+        predicted.obs["fitted"] = [False] * (predicted.n_obs - len(fitted)) + fitted
     predicted.uns["model"] = type(model).__name__
     with writing_explained(out):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -76,10 +80,24 @@ def _require_treated(adata: AnnData, spec: dict[str, Any], source: str) -> None:
 def _asked(path: str, spec: dict[str, Any]) -> pd.DataFrame:
     """The table of conditions; its columns may be called as those of the cells that were fitted."""
     from galenic.data import read
+    from galenic.data.perturbation import ALIASES
 
     table = read.table(path)
-    names = {spec[key]: key for key in ("context", "perturbation", "dose") if spec.get(key)}
-    return table.rename(columns={own: key for own, key in names.items() if key not in table})
+    own = {}
+    for key, default in (("context", "cell_type"), ("perturbation", "perturbation"), ("dose", "dose")):
+        usual = (default, *ALIASES[default]) if spec.get(key) == default else ()
+        name = next((name for name in (spec.get(key), *usual) if name in table), None)
+        if key not in table and name is not None:
+            own[name] = key
+    return table.rename(columns=own)
+
+
+def _fitted(obs: pd.DataFrame, spec: dict[str, Any]) -> list[bool]:
+    """Which conditions were part of the fit: a score of those says nothing of new ones."""
+    from galenic.models.perturbation.question import condition_keys, fitted_table
+
+    known = set(condition_keys(fitted_table(spec)))
+    return [key in known for key in condition_keys(obs)]
 
 
 def _fallbacks(obs: pd.DataFrame, name: str) -> str:

@@ -59,11 +59,20 @@ def kept_warnings(run: Run) -> Iterator[None]:
         warnings.showwarning = keep
         try:
             yield
-        except KeyboardInterrupt:
-            typer.echo("\nstopped; what was finished is kept: the same command with --resume goes on", err=True)
-            raise
+        except KeyboardInterrupt as stopped:
+            raise KeyboardInterrupt(_kept(run)) from stopped
         finally:
             warnings.showwarning = shown
+
+
+def _kept(run: Run) -> str:
+    """What a run that was stopped leaves behind."""
+    from galenic.report.provenance import files_of
+    from galenic.report.run import RECORD
+
+    if [path.name for path in files_of(run.folder)] == [RECORD]:
+        return "stopped before anything was finished; no run folder is left"
+    return "stopped; what was finished is kept: the same command with --resume goes on"
 
 
 def describe(run: Run, data: ResponseData) -> None:

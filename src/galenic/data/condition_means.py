@@ -17,7 +17,9 @@ from galenic.data.perturbation import PerturbationColumns
 BLOCK = 2**22
 """Values that are read at once."""
 MOST_LOG = 50
-"""Whole numbers above this are no logs."""
+"""Whole numbers above this are no logs, however few."""
+FEWEST = 100
+"""Of values other than 0, where two different ones above 1 and no fraction among them are counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +189,10 @@ class Seen:
 
     non_negative: bool = False
     highest: float = 0.0
+    lowest: float = 0.0
+    least_many: float = np.inf  # of the values above 1
     whole: bool = True
+    filled: int = 0  # values other than 0
     rows: int = field(default=0)
 
     def add(self, part: Any, names: pd.Index) -> None:
@@ -208,11 +213,22 @@ class Seen:
             )
         self.rows += part.shape[0]
         self.highest = max(self.highest, float(values.max(initial=0)))
+        self.lowest = min(self.lowest, float(values.min(initial=0)))
         self.whole = self.whole and bool((values == np.rint(values)).all())
+        if self.whole:
+            self.filled += int(np.count_nonzero(values))
+            self.least_many = min(self.least_many, float(values.min(initial=np.inf, where=values > 1)))
+
+    @property
+    def are_counts(self) -> bool:
+        """Whether what was met looks like raw counts: logs of normalised counts are never all whole numbers."""
+        # Shallow counts have a low maximum; noughts and ones, or rounded z-scores, may be something else.
+        several = self.lowest >= 0 and self.filled >= FEWEST and self.least_many < self.highest
+        return bool(self.rows) and self.whole and (several or self.highest > MOST_LOG)
 
     def require_logs(self) -> None:
         """Raise ``ValueError`` if what was met looks like raw counts."""
-        if self.rows and self.whole and self.highest > MOST_LOG:
+        if self.are_counts:
             raise ValueError(
                 f"expression should be logs of normalised counts; all values of {self.rows:,} rows are whole numbers, "
                 f"up to {self.highest:,.0f}: raw counts. Normalise first: divide by each row's total, multiply by "

@@ -13,7 +13,7 @@ import pandas as pd
 
 from galenic.data import units
 from galenic.data.checks import first
-from galenic.data.diagnose_perturbations import perturbation_findings
+from galenic.data.diagnose_perturbations import beside, perturbation_findings
 from galenic.data.diagnose_profiles import profile_findings
 from galenic.data.drugs import standardise
 from galenic.data.gctx.sniff import NAMED, format_of, holds_profiles, not_profiles
@@ -86,9 +86,9 @@ def diagnose(path: str | Path) -> pd.DataFrame:
         return _report(_folder(path))
     try:
         if _are_profiles(path):
-            return _report([*profile_findings(path), *_perturbed(path)])
+            return _report(beside(profile_findings(path), _perturbed(path)))
         kind = layout(path)
-        return _report([*CHECKS[kind](path), *_perturbed(path)])
+        return _report(beside(CHECKS[kind](path), _perturbed(path)))
     except (ValueError, OSError) as error:
         detail, _, remedy = str(error).rstrip().rpartition(". ")
         return _report([("unreadable", "error", detail or str(error), remedy if detail else "")])

@@ -42,7 +42,19 @@ def codes(run: Run) -> Section | None:
         "that are far apart differ, but points that touch need not be alike, and groups may be made by the projection. "
         "A map is an aid to looking, no evidence; what the model knows is in its scores."
     )
-    return Section("codes", "Map of the codes", how, [Figures(figures)])
+    return Section("codes", "Map of the codes", how, [*_without_part(run), Figures(figures)])
+
+
+def _without_part(run: Run) -> list[Block]:
+    """Where the share of the networks is 0: there the start alone answers."""
+    start = "share of the networks, "
+    told = {key.removeprefix(start): value for key, value in run.record["fields"].items() if key.startswith(start)}
+    silent = [name for name, value in told.items() if str(value).startswith("0.00")]
+    if not silent:
+        return []
+    where = "" if len(silent) == len(told) else f" for {', '.join(silent)}"
+    said = f"The share of the networks is 0{where}: the codes play no part in what the model answers"
+    return [Text(f"{said}{where and ' there'}.", "note")]
 
 
 def similar(run: Run) -> Section | None:
@@ -74,7 +86,7 @@ def similar(run: Run) -> Section | None:
         "reason to look at both, no proof of a common mechanism; and codes of weak effects are mostly chance."
     )
     block = Table(["perturbation", "neighbour", "similarity", "rank"], rows, caption, is_searchable=True)
-    return Section("similar", "Nearest perturbations by effect code", how, [block])
+    return Section("similar", "Nearest perturbations by effect code", how, [*_without_part(run), block])
 
 
 def interactions(run: Run) -> Section | None:

@@ -47,17 +47,18 @@ def score_dots(scores: pd.DataFrame, floors: set[str], axis: str, floor: float, 
         One row a model.
     """
     rows = scores.iloc[::-1]
-    names = [label(name, 24) for name in rows["model"]]
+    names = [label(name, 40) for name in rows["model"]]
     figure = go.Figure()
     for is_floor, colour, title in ((False, MODEL, "model"), (True, FLOOR, "floor")):
         chosen = rows["model"].isin(floors) == is_floor
         part = rows[chosen]
         figure.add_scatter(
-            x=plain_numbers(part["value"]), y=[label(name, 24) for name in part["model"]], mode="markers", name=title,
+            x=plain_numbers(part["value"]), y=[label(name, 40) for name in part["model"]], mode="markers", name=title,
             marker={"color": colour, "size": 9, "symbol": "diamond-open" if is_floor else "circle"},
             error_x=whiskers(part, colour),
-            customdata=[f"{low:.3f} to {high:.3f}" for low, high in zip(part["low"], part["high"], strict=True)],
-            hovertemplate="%{y}: %{x:.3f} (%{customdata})<extra></extra>",
+            customdata=[f" ({low:.3f} to {high:.3f})" if high - low >= 0 else ""
+                        for low, high in zip(part["low"], part["high"], strict=True)],
+            hovertemplate="%{y}: %{x:.3f}%{customdata}<extra></extra>",
         )  # fmt: skip
     # Their names stand apart where the lines are close.
     sides = ("left", "right") if ceiling < floor else ("right", "left")

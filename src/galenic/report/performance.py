@@ -7,13 +7,12 @@ from typing import Any
 import pandas as pd
 
 from galenic.evaluate import pearson
-from galenic.evaluate.metrics import ROUNDING
 from galenic.evaluate.response import MINIMUM_ROWS
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.figures import drug_curves, observed, score_dots
 from galenic.report.run import Run
-from galenic.report.scores import EFFECTS, Outcome, Scores, best_of, is_lower_better
-from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, metric_name, number, split_name
+from galenic.report.scores import EFFECTS, FEWEST_FOLDS, Outcome, Scores, best_of, is_lower_better, is_same
+from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, metric_name, number, score, split_name
 
 COLUMNS = (
     ("rmse", "all"),
@@ -54,6 +53,15 @@ CLAIMS = {
     "worse": ("worse than its floor", "bad"),
     "unknown": ("not known", "quiet"),
 }
+# Where skill over conditions judges, the interval over folds is only told.
+TOLD = {
+    "beats": ("over folds it lies above the floor", "good"),
+    "not": ("over folds it covers 0", "quiet"),
+    "worse": ("over folds it lies below the floor", "bad"),
+    "unknown": ("no interval over folds", "quiet"),
+}
+FEWEST_NAMES = 3
+"""Perturbations of which a curve is drawn."""
 
 
 def score_tables(run: Run) -> Section | None:
@@ -186,8 +194,8 @@ def scores_by_drug(run: Run) -> Section | None:
         for row in mean.sort_values("value", ascending=False).to_dict("records")
     ]
     how = (
-        f"One value a {what}: how well {ordered}. In the left tail of the figure the model should not be relied on; "
-        "'floor' is the best floor, where it is defined."
+        f"One value a {what}: how well {ordered}. Where it is low the model should not be relied on; 'floor' is the "
+        "best floor, where it is defined."
     )
     is_mean = scores is not None and scores.n_folds > 1
     cells = f"{rows_are} per fold" if is_mean else rows_are
@@ -197,10 +205,10 @@ def scores_by_drug(run: Run) -> Section | None:
         f"Scores by {what}{' and its test rows, averaged over folds' if is_mean else ''}; click a heading to sort."
     )
     curves = drug_curves(mean.assign(split=mean["split"].map(split_name)), axis, what)
-    blocks: list[Block] = [
-        Figures([(f"{what.capitalize()}s from worst to best; point at one for its name.", curves)]),
-        Table(head, rows, caption, is_searchable=True, choose=("split",), hints=hints),
-    ]
+    is_drawn = metric != EFFECTS or mean["drug"].nunique() >= FEWEST_NAMES
+    drawn = Figures([(f"{what.capitalize()}s from worst to best; point at one for its name.", curves)])
+    listed = Table(head, rows, caption, is_searchable=True, choose=("split",), hints=hints)
+    blocks: list[Block] = [*([drawn] if is_drawn else []), listed]
     return Section("drugs", f"Scores by {what}", how, blocks)
 
 
@@ -214,7 +222,9 @@ def _score_table(scores: Scores, split: str, unit: str) -> Table:
     rows: list[list[Cell | str]] = []
     for model in scores.of(split, main)["model"]:
         is_floor = model in scores.floors
-        difference = Cell(NOTHING, sort=float("nan")) if is_floor else _difference_cell(scores.outcome(split, model))
+        difference = Cell(NOTHING, sort=float("nan")) if is_floor else _difference_cell(
+            scores.outcome(split, model), TOLD if scores.is_of_effects(split) else CLAIMS
+        )  # fmt: skip
         values = [_score_cell(by_column[column], model, best[column]) for column in columns]
         rows.append([Cell(model, badge="floor" if is_floor else ""), values[0], difference, *values[1:]])
     foot: list[list[Cell | str]] = []
@@ -231,14 +241,16 @@ def _score_cell(rows: pd.DataFrame, model: str, best: float) -> Cell:
         return Cell(NOTHING)
     row: dict[Any, Any] = rows.loc[model].to_dict()
     kind = "best" if row["value"] == best else ""
-    value, low, high = (0.0 if abs(row[name]) < ROUNDING else row[name] for name in ("value", "low", "high"))
-    return Cell(number(value), interval(low, high), value, kind)
+    span = interval(row["low"], row["high"]) or (NOTHING if 1 < row["folds"] < FEWEST_FOLDS else "")
+    return Cell(score(row["value"]), span, 0.0 if is_same(row["value"]) else row["value"], kind)
 
 
-def _difference_cell(outcome: Outcome) -> Cell:
-    words, kind = CLAIMS[outcome.verdict]
+def _difference_cell(outcome: Outcome, claims: dict[str, tuple[str, str]]) -> Cell:
+    words, kind = claims[outcome.verdict]
+    if is_same(outcome.difference, outcome.low, outcome.high):
+        words, kind = "the same as its floor", "quiet"
     span = interval(outcome.low, outcome.high)
-    return Cell(f"{number(outcome.difference, signed=True)} {span}".strip(), words, outcome.difference, kind)
+    return Cell(f"{score(outcome.difference, signed=True)} {span}".strip(), words, outcome.difference, kind)
 
 
 def _shown_model(table: pd.DataFrame, split: str, scores: Scores | None) -> str:

@@ -16,7 +16,7 @@ from galenic.report.perturbation_figures import N_NAMED, effect_points
 from galenic.report.run import Run
 from galenic.report.scores import Scores, is_lower_better
 from galenic.report.skill import skill_rows
-from galenic.report.words import count, metric_name, number, split_name
+from galenic.report.words import count, metric_name, number, score, split_name
 
 N_ROWS = 600  # conditions that a page can show: the best and the worst half of these
 N_SPLITS = 3  # whose conditions are drawn
@@ -190,9 +190,9 @@ def _condition_row(row: dict[str, Any], first: str, others: list[str], several: 
         str(row["perturbation"]),
         str(row["context"]),
         *cells,
-        Cell(number(row[first]), sort=row[first], kind="best" if gain > 0 else ""),
-        *([Cell(number(row["floor"]), sort=row["floor"], kind="best" if gain < 0 else "")] if floor else []),
-        *(Cell(number(row[name]), sort=row[name]) for name in others),
+        Cell(score(row[first]), sort=row[first], kind="best" if gain > 0 else ""),
+        *([Cell(score(row["floor"]), sort=row["floor"], kind="best" if gain < 0 else "")] if floor else []),
+        *(Cell(score(row[name]), sort=row[name]) for name in others),
     ]
 
 

@@ -50,7 +50,7 @@ def skill_forest(rows: pd.DataFrame) -> go.Figure:
         shapes = [symbol if best else f"{symbol}-open" for best in part["best"]]
         figure.add_scatter(
             x=plain_numbers(part["skill"]), y=[floors.index(floor) + offset for floor in part["floor"]], mode="markers",
-            name=label(model), text=[label(floor) for floor in part["floor"]], error_x=whiskers(part, colour),
+            name=label(model, 40), text=[label(floor) for floor in part["floor"]], error_x=whiskers(part, colour),
             marker={"color": colour, "size": 10, "symbol": shapes, "line": {"width": 2, "color": colour}},
             customdata=[f"{low:.3f} to {high:.3f}" for low, high in zip(part["low"], part["high"], strict=True)],
             hovertemplate="against %{text}: %{x:.3f} (%{customdata})<extra>%{fullData.name}</extra>",

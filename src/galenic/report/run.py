@@ -291,6 +291,11 @@ def read(folder: str | Path) -> Run:
         If ``run.json`` cannot be read or was written by a newer galenic.
     """
     path = Path(folder) / RECORD
+    if Path(folder).is_file():
+        raise ValueError(
+            f"a run folder (written by galenic benchmark, fit, predict, ...) is expected; {folder} is a file. Name the "
+            "folder that holds it."
+        )
     if not path.is_file():
         there = "the folder does not exist" if not path.parent.is_dir() else f"{path.parent} holds no {RECORD}"
         raise FileNotFoundError(

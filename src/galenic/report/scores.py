@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from galenic.evaluate import summary
 from galenic.evaluate.metrics import score_of
 from galenic.report.run import Run
-from galenic.report.words import interval, number
+from galenic.report.words import SAME, interval, score
 
 Verdict = Literal["beats", "not", "worse", "unknown"]
 # The first of these that a split has decides which model is best.
@@ -23,6 +23,16 @@ CLAIMS = {
     "not": "it does not beat its floor, as the interval covers 0",
     "worse": "it does not beat its floor: it is worse",
 }
+FEWEST_FOLDS = 3
+"""Of fewer scores an interval of their mean says nothing."""
+RANGES = {
+    **dict.fromkeys(("pearson", "spearman", "cosine"), (-1.0, 1.0)),
+    **dict.fromkeys(("mae", "rmse", "collapse", "energy_distance", "mmd"), (0.0, np.inf)),
+    **dict.fromkeys(("auroc", "auprc", "map", "discrimination", "centroid_accuracy", "sign", "precision"), (0.0, 1.0)),
+    **dict.fromkeys(("de_overlap", "recall", "median_quantile", "balanced_accuracy"), (0.0, 1.0)),
+    **dict.fromkeys(("r2",), (-np.inf, 1.0)),
+}
+"""What values a metric can have, by the start of its name."""
 
 
 def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -52,6 +62,22 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
     table = table.rename(columns={"mean": "value", "count": "folds"})
     half = stdtrit(np.maximum(table["folds"] - 1, 1), 0.975) * table["std"] / np.sqrt(table["folds"].clip(lower=1))
     return table.assign(low=table["value"] - half, high=table["value"] + half).drop(columns="std")
+
+
+def within_range(summary: pd.DataFrame) -> pd.DataFrame:
+    """The table of :func:`summarise` with intervals cut at what the metric can be; none of fewer than three folds.
+
+    >>> table = pd.DataFrame({"metric": ["sign_top20", "mae"], "low": [0.9, -0.1], "high": [1.2, 0.3], "folds": [5, 2]})
+    >>> within_range(table)[["low", "high"]].values.tolist()
+    [[0.9, 1.0], [nan, nan]]
+    """
+    starts = {metric: next((key for key in RANGES if metric.startswith(key)), "") for metric in set(summary["metric"])}
+    ends = summary["metric"].map(lambda metric: RANGES.get(starts[metric], (-np.inf, np.inf)))
+    enough = summary["folds"] >= FEWEST_FOLDS
+    return summary.assign(
+        low=np.maximum(summary["low"], ends.str[0].astype(float)).where(enough & summary["low"].notna()),
+        high=np.minimum(summary["high"], ends.str[1].astype(float)).where(enough & summary["high"].notna()),
+    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +113,7 @@ class Scores:
     """
 
     def __init__(self, run: Run, metrics: pd.DataFrame) -> None:
-        self.table = summarise(metrics)
+        self.table = within_range(summarise(metrics))
         self.comparison = run.table("comparison")
         ceilings = run.table("ceilings")
         self.ceilings = None if ceilings is None else summary(ceilings)
@@ -201,20 +227,31 @@ def judge(low: float, high: float, lower_is_better: bool) -> Verdict:
     return "beats" if (high < 0) == lower_is_better else "worse"
 
 
+def is_same(*differences: float) -> bool:
+    """Whether a difference and both ends of its interval are 0, but for rounding.
+
+    >>> is_same(0.0, -1e-9, 1e-8), is_same(0.0, -0.1, 0.1), is_same(0.0, float("nan"), float("nan"))
+    (True, False, False)
+    """
+    return all(abs(value) < SAME for value in differences)
+
+
 def sentence(outcome: Outcome, what: str, metric: str) -> str:
     """The outcome in one sentence; ``what`` names the split and ``metric`` the metric in plain words."""
     if outcome.model is None and outcome.floor is None:
         return f"On {what} no model has a score."
     if outcome.model is None:
         return (
-            f"On {what} only floors were run; the best is {outcome.floor} with {metric} {number(outcome.floor_score)}."
+            f"On {what} only floors were run; the best is {outcome.floor} with {metric} {score(outcome.floor_score)}."
         )
     who = outcome.model if outcome.is_asked else f"the best model, {outcome.model},"
-    start = f"On {what} {who} has {metric} {number(outcome.model_score)}"
+    start = f"On {what} {who} has {metric} {score(outcome.model_score)}"
     if outcome.floor is None:
         return f"{start}. No floor was run beside it, so this says little."
-    start += f" against {number(outcome.floor_score)} for its best floor, {outcome.floor}"
+    start += f" against {score(outcome.floor_score)} for its best floor, {outcome.floor}"
+    if is_same(outcome.difference, outcome.low, outcome.high):
+        return f"{start}: it is the same as its floor."
     if outcome.verdict == "unknown":
         return f"{start}; whether it beats its floor is not known, as there is no interval of the difference."
     span = interval(outcome.low, outcome.high)
-    return f"{start}; the difference is {number(outcome.difference, signed=True)} {span}: {CLAIMS[outcome.verdict]}."
+    return f"{start}; the difference is {score(outcome.difference, signed=True)} {span}: {CLAIMS[outcome.verdict]}."

@@ -17,6 +17,7 @@ from galenic.report.perturbation import conditions
 from galenic.report.run import Run
 from galenic.report.scores import EFFECTS, Outcome, Scores, sentence
 from galenic.report.search import asked, enriched, hits
+from galenic.report.skill import KINDS as SKILL_KINDS
 from galenic.report.skill import by_skill, skills
 from galenic.report.targets import TARGET_GLOSSARY, targets
 from galenic.report.training import training
@@ -41,7 +42,7 @@ KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
 def answers(run: Run) -> list[tuple[Outcome, str]]:
     """The outcome of each split, and what it says in one sentence.
 
-    Where folds are too few for an interval, that of the skill over conditions decides.
+    Of effects of perturbations the skill over conditions decides, against the floor that is best by the metric.
     """
     scores = Scores.of_run(run)
     if scores is None:
@@ -62,7 +63,9 @@ def headline(run: Run) -> Section | None:
     for outcome, said in found:
         question = questions.get(outcome.split, ("", ""))[1]
         blocks += [Text(question, "question")] if question else []
-        blocks.append(Text(said, KINDS[outcome.verdict]))
+        blocks.append(Text(said, (SKILL_KINDS if is_of_effects else KINDS)[outcome.verdict]))
+        untested = (run.record["data"].get("untested") or {}).get(outcome.split, "")
+        blocks += [Text(f"On {split_name(outcome.split)}, {untested}", "note")] if untested else []
     if not found:
         blocks += _predicted(run)
     if not blocks:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +11,19 @@ import pandas as pd
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.perturbation_figures import skill_forest
 from galenic.report.run import Run
-from galenic.report.scores import Outcome, Scores, Verdict, is_lower_better, judge
-from galenic.report.words import count, interval, metric_name, number, split_name
+from galenic.report.scores import Outcome, Scores, Verdict, is_lower_better, is_same, judge
+from galenic.report.words import count, interval, metric_name, score, split_name
 
 FIRST = ("pearson_delta", "mae", "discrimination")  # of the metrics
-DOUBTS: dict[Verdict, str] = {
-    "not": "Over folds it is undecided, as the interval of the difference covers 0",
-    "worse": "Over folds it is lost",
+DOUBTS: dict[tuple[Verdict, Verdict], str] = {
+    ("beats", "not"): "over folds it is undecided, as that interval covers 0: likely, not shown",
+    ("beats", "worse"): "over folds the floor is better: not shown",
+    ("worse", "not"): "over folds it is undecided, as that interval covers 0",
+    ("worse", "beats"): "over folds the model is better: undecided",
+    ("not", "beats"): "over folds, a rougher count, the interval lies above the floor",
+    ("not", "worse"): "over folds, a rougher count, the interval lies below the floor",
 }
+"""By the verdict over conditions and that over folds: how the two go together."""
 KINDS = {"beats": "good", "not": "note", "worse": "bad", "unknown": "note"}
 
 
@@ -64,18 +68,28 @@ def skill_rows(run: Run) -> pd.DataFrame | None:
 
 
 def by_skill(run: Run, outcome: Outcome) -> tuple[Outcome, str] | None:
-    """Verdict and sentence from the intervals over conditions, where folds are too few for an interval."""
+    """Verdict and sentence from the skill over conditions, against the floor that is best by the metric."""
     table = skill_rows(run)
-    if table is None or outcome.verdict != "unknown":
+    if table is None:
         return None
     is_row = (table["split"] == outcome.split) & (table["metric"] == outcome.metric) & table["best"]
     rows = table[is_row & (table["model"] == outcome.model)].dropna(subset=["skill", "low", "high"])
     if rows.empty:
         return None
     row = rows.iloc[0]
+    verdict, said = judged_row(Scores.of_run(run), outcome.split, row)
+    told = replace(outcome, verdict=verdict, floor=str(row["floor"]), floor_score=row["floor_value"])
+    return told, f"On {split_name(outcome.split)}, by {said}"
+
+
+def judged_row(scores: Scores | None, split: str, row: pd.Series) -> tuple[Verdict, str]:
+    """Verdict and words of a row of the table of skills; where folds say otherwise, the cautious verdict and why."""
     verdict = judge(row["low"], row["high"], False)
-    said = f"On {split_name(outcome.split)}, by {_verdict_words(row, verdict)}"
-    return replace(outcome, verdict=verdict), said
+    said = _verdict_words(row, verdict)
+    doubt = DOUBTS.get((verdict, _over_folds(scores, split, row)))
+    if doubt is None:
+        return verdict, said
+    return "not", f"{said.removesuffix('.')}; {doubt}."
 
 
 def _told(run: Run, split: str, rows: pd.DataFrame) -> Iterator[Text]:
@@ -84,16 +98,12 @@ def _told(run: Run, split: str, rows: pd.DataFrame) -> Iterator[Text]:
     best = scores.best(split, floor=False) if scores and split in scores.splits else None
     model = best if best in set(rows["model"]) else rows["model"].iloc[0]
     for row in rows[(rows["model"] == model) & rows["best"]].to_dict("records"):
-        verdict = judge(row["low"], row["high"], False)
-        said = f"By {_verdict_words(pd.Series(row), verdict)}"
-        over_folds = _over_folds(scores, split, row)
-        if verdict in ("beats", "worse") and over_folds in DOUBTS and over_folds != verdict:
-            said, verdict = f"{said} {DOUBTS[over_folds]}, and the cautious answer counts.", "not"
+        verdict, said = judged_row(scores, split, pd.Series(row))
         limit = _ceiling_words(run, row["value"]) if row["metric"] == "pearson_delta" else ""
-        yield Text(said + limit, KINDS[verdict])
+        yield Text(f"By {said}{limit}", KINDS[verdict])
 
 
-def _over_folds(scores: Scores | None, split: str, row: dict[Any, Any]) -> Verdict:
+def _over_folds(scores: Scores | None, split: str, row: pd.Series) -> Verdict:
     """Verdict of the comparison over folds of the same model, floor and metric."""
     found = scores.against_floor(split, row["model"], row["metric"]) if scores and split in scores.splits else None
     if found is None or found["floor"] != row["floor"]:
@@ -103,11 +113,14 @@ def _over_folds(scores: Scores | None, split: str, row: dict[Any, Any]) -> Verdi
 
 def _verdict_words(row: pd.Series, verdict: Verdict) -> str:
     start = f"{metric_name(row['metric'])} the best floor, {row['floor']}, is"
-    span = f"skill {number(row['skill'], signed=True)} {interval(row['low'], row['high'])}".rstrip()
-    values = f"{number(row['value'])} against {number(row['floor_value'])}"
+    span = f"skill {score(row['skill'], signed=True)} {interval(row['low'], row['high'])}".rstrip()
+    values = f"{score(row['value'])} against {score(row['floor_value'])}"
     many = f" over {count(row['n'])} conditions" if row["n"] == row["n"] else ""
     if np.isnan(row["skill"]) and row["floor_value"] == row["floor_value"]:
         return f"{start} without error, so that skill against it is not defined ({values}{many})."
+    if is_same(row["skill"], row["low"], row["high"]):
+        who = f"{metric_name(row['metric'])} {row['model']}"
+        return f"{who} is the same as the best floor, {row['floor']} ({values}{many})."
     claim = {
         "beats": f"{start} beaten by {row['model']}",
         "worse": f"{start} not beaten: {row['model']} lost to it",
@@ -127,13 +140,22 @@ def _ceiling_words(run: Run, value: float) -> str:
     rows = rows[rows["group"] == "all"] if "group" in rows else rows
     if rows.empty:
         return ""
-    ceiling = rows["ceiling"].iloc[0]
+    row = rows.iloc[0]
+    ceiling = row["ceiling"]
     if np.isnan(ceiling):
         return " Random halves of the measurements do not agree, so no ceiling can be told and no score means much."
     # Both sides of a score hold the noise of the same controls; the halves have controls of their own.
-    place = f"this one is {number(ceiling - value)} below it" if value < ceiling else "this one has reached it"
+    place = f"is {score(ceiling - value)} below it" if value < ceiling else f"lies {score(value - ceiling)} above it"
+    n = row.get("n", np.nan)
+    many = f"the {count(n)} conditions" if n == n else "the conditions"
+    how = "halves of the measurements are set against each other, and their agreement carried over to whole ones"
+    if {"value", "full"} <= set(rows) and row["value"] == row["value"]:
+        how = (
+            f"halves of the measurements agree {score(row['value'], 2)}, whole ones would {score(row['full'], 2)}, and "
+            "the truth would agree with one of them by the root of that"
+        )
     return (
-        f" The ceiling is {number(ceiling)}, from random halves of the measurements of all conditions: {place}. As "
+        f" The ceiling is {score(ceiling)}, told from {many} measured twice or more: {how}. This score {place}; as "
         "prediction and measurement share the noise of their controls and halves do not, a score can pass it."
     )
 
@@ -156,14 +178,14 @@ def _skill_table(table: pd.DataFrame, several: bool) -> Table:
         [
             Cell(row["floor"], badge="best floor" if row["best"] else ""),
             Cell(
-                number(row["skill"], signed=True),
+                score(row["skill"], signed=True),
                 interval(row["low"], row["high"]),
                 row["skill"],
                 {"beats": "good", "worse": "bad"}.get(judge(row["low"], row["high"], False), ""),
             ),
             metric_name(row["metric"]),
             *([str(row["model"])] if many else []),
-            *(Cell(number(row[name]), sort=row[name]) for name in ("value", "floor_value")),
+            *(Cell(score(row[name]), sort=row[name]) for name in ("value", "floor_value")),
             Cell(count(row["n"]), sort=row["n"]),
             *([split_name(row["split"])] if several else []),
         ]

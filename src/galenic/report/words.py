@@ -27,7 +27,11 @@ SPLITS = {
 EFFECT_SPLITS = {
     "pair": ("unseen pairs", "What does a known perturbation do in a known context where it was not measured?"),
     "context": ("unseen contexts", "What do known perturbations do in a context where none was measured?"),
-    "perturbation": ("unseen perturbations", "What does a perturbation do that training did not see in any context?"),
+    "perturbation": (
+        "unseen perturbations",
+        "What does a perturbation do that training did not see in any context? At prediction a model is given its "
+        "profiles in the other contexts, where there are any.",
+    ),
     "combination": ("unseen combinations", "What do perturbations do together that were seen only alone?"),
 }
 METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "pearson": "Pearson", "spearman": "Spearman",
@@ -132,6 +136,8 @@ SEARCH_GLOSSARY = {
     "(Benjamini-Hochberg).",
 }
 NOTHING = "–"
+SAME = 1e-6
+"""Scores, and differences of scores, below this are rounding of single precision."""
 
 
 def number(value: object, decimals: int = 3, *, signed: bool = False) -> str:
@@ -168,6 +174,24 @@ def number(value: object, decimals: int = 3, *, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def score(value: object, decimals: int = 3, *, signed: bool = False) -> str:
+    """A score, as :func:`number` prints it; what is only rounding of single precision is 0.
+
+    >>> score(-1e-08), score(-0.0004), score(0.25, signed=True)
+    ('0.000', '−0.0004', '+0.250')
+    """
+    return number(0.0 if isinstance(value, Real) and abs(float(value)) < SAME else value, decimals, signed=signed)
+
+
+def counted(value: int, name: str) -> str:
+    """A number of things, of which one is called by the singular.
+
+    >>> counted(1, "perturbations"), counted(1200, "genes")
+    ('1 perturbation', '1,200 genes')
+    """
+    return f"{value:,} {name.removesuffix('s') if value == 1 else name}"
+
+
 def count(value: object) -> str:
     """Whole number with thousands separated; an en dash where there is none.
 
@@ -178,12 +202,12 @@ def count(value: object) -> str:
 
 
 def interval(low: object, high: object, decimals: int = 3) -> str:
-    """``[low, high]``, or nothing where either is unknown.
+    """``[low, high]``, or nothing where either is unknown; ends as in :func:`score`.
 
     >>> interval(-0.06, 0.02, 2), interval(float("nan"), 1.0)
     ('[−0.06, 0.02]', '')
     """
-    ends = [number(low, decimals), number(high, decimals)]
+    ends = [score(low, decimals), score(high, decimals)]
     return "" if NOTHING in ends else f"[{', '.join(ends)}]"
 
 

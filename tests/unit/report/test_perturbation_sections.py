@@ -148,13 +148,14 @@ def test_skill_is_told_of_each_metric_and_drawn_against_each_floor(run: Run) -> 
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.6, "this one is 0.216 below it"), (0.9, "this one has reached it")], ids=["below", "above"]
+    ("value", "words"), [(0.6, "This score is 0.216 below it"), (0.9, "This score lies 0.084 above it")]
 )
 def test_the_ceiling_stands_beside_the_correlation(tmp_path: Path, rng: np.random.Generator, value, words) -> None:
     found = tables(rng)
     found["skill"]["value"] = value
     said = texts(skills(written(tmp_path, found)))
-    assert "The ceiling is 0.816" in said[0].text
+    assert "The ceiling is 0.816, told from the 5 conditions measured twice or more" in said[0].text
+    assert "agree 0.50, whole ones would 0.67" in said[0].text
     assert words in said[0].text
     assert "a score can pass it" in said[0].text
     assert not any("ceiling" in one.text for one in said[1:])
@@ -191,15 +192,15 @@ def test_folds_that_leave_it_open_take_the_claim_back(tmp_path: Path) -> None:
     }
     (said,) = texts(skills(written(tmp_path / "open", found)))
     assert said.kind == "note"
-    assert "Over folds it is undecided" in said.text
+    assert "over folds it is undecided" in said.text
     (lost,) = texts(skills(written(tmp_path / "lost", found | {"skill": skill_table({"mae": SPANS["worse"]})})))
     assert lost.kind == "note"
     assert "lost to it" in lost.text
-    assert "Over folds it is undecided" in lost.text
+    assert "over folds it is undecided" in lost.text
     found["comparison"]["high"] = -0.001
     (said,) = texts(skills(written(tmp_path / "clear", found)))
     assert said.kind == "good"
-    assert "Over folds" not in said.text
+    assert "over folds" not in said.text
 
 
 def test_best_median_and_worst_are_those_that_were_planted(run: Run, rng: np.random.Generator) -> None:
