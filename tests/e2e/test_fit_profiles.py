@@ -109,7 +109,7 @@ def test_a_plan_of_profiles_compares_models(files: Path, tmp_path: Path) -> None
     done = run_galenic("benchmark", files / "plan.toml", "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     models = set(pd.read_csv(tmp_path / "run" / "metrics.csv")["model"])
-    assert {"RawCosine", "ShrinkageLDA(shrinkage=0.1)", "ShrinkageLDA(shrinkage=1.0)"} <= models
+    assert {"RawCosine", "ShrinkageLDA, shrinkage=0.1", "ShrinkageLDA, shrinkage=1.0"} <= models
     (files / "wrong.toml").write_text(PLAN.format(more="drugs = 'x.csv'"))
     done = run_galenic("benchmark", files / "wrong.toml", "--out", tmp_path / "other", cwd=tmp_path)
     assert done.returncode == 2
