@@ -164,8 +164,8 @@ def _trained(task: Task, lesson: Lesson, seed: int, device: str) -> Member:
     layers[-1] = _settled(layers, lesson, net.variational, seed)
     net = net.to("cpu")
     with torch.no_grad():
-        context = torch.from_numpy(lesson.context) if lesson.context.shape[1] else None
-        x = torch.from_numpy(lesson.scores)
+        context = torch.from_numpy(np.array(lesson.context)) if lesson.context.shape[1] else None
+        x = torch.from_numpy(np.array(lesson.scores))  # those of another process may not be written to
         loss = float((net(x, context)[0] - x).square().sum(dim=1).mean()) * lesson.unit**2
     return Member(task, layers, loss, history.drop(columns=["seconds"]).astype(np.float64))
 
