@@ -75,7 +75,7 @@ def multipliers(label: Any) -> dict[int, float]:
 
 
 def decoded(
-    x: np.ndarray, label: Any, growth: Mapping[int, float], sample: Sample, *, low: float | None = None, seed: int = 0
+    x: np.ndarray, label: Any, growth: Mapping[int, float], sample: Sample, *, low: float | np.ndarray | None = None, seed: int = 0
 ) -> Augmented:
     """Add rows that a decoder makes of rows drawn at random within their class.
 
@@ -90,7 +90,8 @@ def decoded(
     sample
         Function of rows and a generator that returns as many new rows: latents drawn for each row, decoded.
     low
-        New values below it are raised to it: 0 for expression, which a decoder does not know to be positive.
+        New values below it are raised to it: 0 for expression, which a decoder does not know to be positive; or a
+        number for each feature.
     seed
         Of everything random.
 

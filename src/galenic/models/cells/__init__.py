@@ -1,0 +1,1 @@
+"""Models of single cells: sensitive or resistant, learned from bulk lines with labels."""

@@ -1,0 +1,1 @@
+"""ScATD: sensitivity of single cells, carried over from bulk lines."""

@@ -1,0 +1,110 @@
+"""From logits of cells to probabilities: neighbours are asked, two kinds are looked for, and doubt is counted in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from galenic.data.neighbourhood import Neighbourhood
+from galenic.models.cells.cell_model import sigmoid
+from galenic.models.scatd.mixture import Mixture
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What is known of cells before they are told sensitive or resistant.
+
+    Attributes
+    ----------
+    ids
+        Of the cells.
+    logits
+        Of members and draws, ``(n, n_cells)``.
+    graph, spread
+        Neighbourhood that they are spread over, if any.
+    empty
+        Cells without counts.
+    threshold
+        P(sensitive) from which lines are called sensitive.
+    spread_of_lines
+        Standard deviation of the logits of lines that were left out; 0 = not known.
+    agreed
+        How far halves of the lines agree on these cells; ``None``: nothing to compare.
+    sure
+        Chance that the direction is right.
+    """
+
+    ids: pd.Index
+    logits: np.ndarray
+    graph: Neighbourhood | None
+    spread: float
+    empty: np.ndarray
+    threshold: float
+    agreed: float | None
+    sure: float
+    spread_of_lines: float = 0.0
+
+
+def answered(answer: Answer, *, needed: float, certainty: float) -> pd.DataFrame:
+    """The table of :meth:`ScATD.predict`.
+
+    Parameters
+    ----------
+    answer
+        Logits and what is known beside them.
+    needed
+        Chance of the direction below which all cells are abstained from.
+    certainty
+        max(P, 1 - P) below which a cell is.
+    """
+    logits, empty = answer.logits, answer.empty
+    alone = sigmoid(logits).mean(axis=0)
+    smooth = logits if answer.graph is None else answer.graph.smooth(logits.T, spread=answer.spread).T
+    score = smooth.mean(axis=0)
+    kinds = Mixture.of(score[~empty])
+    if kinds is None:
+        # Smoothing takes noise away and with it the spread that the calibration on lines counted with.
+        mean, sd = score[~empty].mean(), max(score[~empty].std(), 1e-12)
+        each, found = (
+            sigmoid(mean + (part - mean) * max(answer.spread_of_lines / sd, 1.0)) for part in (smooth, score)
+        )
+    else:
+        each, found = kinds.posterior(smooth), kinds.posterior(score)
+    sure = answer.sure
+    probability, members = (sure * p + (1 - sure) * (1 - p) for p in (found, each))
+    cut = answer.threshold if kinds is None else 0.5
+    label = pd.array((found >= cut).astype(np.int64), dtype="Int64")
+    label[empty] = pd.NA
+    unsure = sure < needed
+    abstain = empty | unsure | (np.maximum(probability, 1 - probability) < certainty)
+    blank = np.where(empty, np.nan, 1.0)
+    table = pd.DataFrame(
+        {
+            "probability": probability * blank,
+            "sd": members.std(axis=0) * blank,
+            "label": label,
+            "abstain": abstain,
+            "score": score * blank,
+            "alone": alone * blank,
+        },
+        index=answer.ids.copy(),
+    )
+    table.attrs["direction"] = {
+        "confidence": sure, "agreement": answer.agreed, "needed": needed, "two_kinds": kinds is not None,
+        "share_sensitive": None if kinds is None else kinds.share, "abstained": float(abstain.mean()),
+        "why": _why(sure, needed, kinds, abstain),
+    }  # fmt: skip
+    return table
+
+
+def _why(sure: float, needed: float, kinds: Mixture | None, abstain: np.ndarray) -> str:
+    """One sentence for people."""
+    if sure < needed:
+        return (
+            f"Halves of the lines do not agree on these cells: the direction is right with a chance of {sure:.2f}, and "
+            f"{needed:.2f} is asked for. Every cell is abstained from; a few labelled cells would settle it."
+        )
+    said = "cells are of two kinds" if kinds is not None else "cells are of one kind, or of kinds that overlap"
+    return f"The direction is right with a chance of {sure:.2f}; {said}; {abstain.mean():.0%} are abstained from."
