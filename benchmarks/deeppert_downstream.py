@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/deeppert_downstream.py --data ../shared/data --out runs/downstream
     OMP_NUM_THREADS=1 python benchmarks/deeppert_downstream.py --data ../shared/data --out runs/quick --quick
 
-Every finished question is kept in ``--out`` (``metrics.csv``, ``comparison.csv``), so an interrupted run goes on;
-``tables.md`` in ``--out`` holds the tables of what is there.
+Every finished question is kept in ``--out`` (``metrics.csv``, ``comparison.csv``), so an interrupted run goes on; one
+that was divided another number of times is answered anew. ``tables.md`` in ``--out`` holds the tables of what is there.
 
 Representations: ``genes`` (978); ``pca`` (10 components, learned in each fold); ``deeppert`` and ``readacross`` (fitted
 once, on 4,621 other profiles of 24 lines, perhaps of the same compounds, never on a label); ``deeppert own`` (fitted in
@@ -31,21 +31,26 @@ from galenic.tasks import DownstreamTask, Learned, Predictor, components, embedd
 from galenic.train import Training
 
 FOLDS = 5
-SHARES = (0.4, 0.6, 0.8, 1.0)
+SHARES = (0.4, 0.6, 0.8)
+REPEATS = 5
 OWN = ("drug_name", "label", "source_split", "row_in_cell_matrix", "pubchem_cid", "compound_name", "dose_um")
 NOT_GENES = (*OWN, "molecular_weight", "alogp")
 
 
 @dataclass(frozen=True)
 class Question:
-    """One table of results: a task, what is unseen, what reads what, and how often it is repeated."""
+    """One table of results: a task, what is unseen, what reads what, and the share of training groups that is kept."""
 
     name: str
     task: DownstreamTask
     by: str
     models: dict[str, Predictor]
-    seeds: int
-    curve: bool = False
+    share: float = 1.0
+
+    @property
+    def key(self) -> tuple[str, str, float]:
+        """What tells it from the others."""
+        return self.name, self.by, self.share
 
 
 class Sources:
@@ -115,16 +120,16 @@ class Sources:
 
 
 def questions(sources: Sources) -> Iterator[Question]:
-    """Every question in turn."""
-    few = 1 if sources.quick else 5
+    """Every question in turn, the costliest last."""
     for line in ("A375", "HT29"):
-        yield from synergy(sources, line, few)
-    yield from toxicity(sources, "renal, HA1E", "renal_HA1E_profiles.parquet", few)
-    yield from toxicity(sources, "neuro, NPC", "neuro_NPC_profiles.parquet", few)
-    yield from from_published(sources, min(few, 2))
-    yield from lethal_dose(sources, 1)
-    yield from all_lines(sources)
+        yield from synergy(sources, line)
+    yield from toxicity(sources, "renal, HA1E", "renal_HA1E_profiles.parquet")
+    yield from toxicity(sources, "neuro, NPC", "neuro_NPC_profiles.parquet")
+    yield from from_published(sources)
+    yield from lethal_dose(sources)
     yield from other_heads(sources)
+    yield from all_lines(sources)
+    yield from learning_curve(sources)
 
 
 def readers(*names: str, heads: tuple[str, ...] = ("forest",)) -> dict[str, Predictor]:
@@ -136,13 +141,22 @@ def readers(*names: str, heads: tuple[str, ...] = ("forest",)) -> dict[str, Pred
     }
 
 
-def synergy(sources: Sources, line: str, seeds: int) -> Iterator[Question]:
+PAIRED = readers("genes", "pca", "deeppert", "readacross", "deeppert + onehot")
+
+
+def synergy(sources: Sources, line: str) -> Iterator[Question]:
     """Pairs of one cell line, one profile a drug."""
     task = pairs_of(sources, line)
-    models = readers("genes", "pca", "deeppert", "readacross", "deeppert + onehot")
-    yield Question(f"synergy {line}", task, "pair", models, seeds, curve=line == "A375")
-    yield Question(f"synergy {line}", task, "drug", models, min(seeds, 2))
-    yield Question(f"Loewe score {line}", replace(task, target="synergy"), "pair", models, min(seeds, 2))
+    yield Question(f"synergy {line}", task, "pair", PAIRED)
+    yield Question(f"synergy {line}", task, "drug", PAIRED)
+    yield Question(f"Loewe score {line}", replace(task, target="synergy"), "pair", PAIRED)
+
+
+def learning_curve(sources: Sources) -> Iterator[Question]:
+    """Pairs of A375 by share of the training pairs."""
+    task = pairs_of(sources, "A375")
+    for share in SHARES:
+        yield Question("synergy A375", replace(task, train_share=share), "pair", PAIRED, share)
 
 
 def pairs_of(sources: Sources, line: str) -> DownstreamTask:
@@ -158,7 +172,7 @@ def pairs_of(sources: Sources, line: str) -> DownstreamTask:
     return DownstreamTask(labels[["drug_a", "drug_b", "label", "synergy"]], made, drugs=drugs)
 
 
-def toxicity(sources: Sources, name: str, file: str, seeds: int) -> Iterator[Question]:
+def toxicity(sources: Sources, name: str, file: str) -> Iterator[Question]:
     """Compounds with one profile each in one cell line."""
     table = pd.read_parquet(sources.deeppert / "toxicity" / file)
     ids = pd.Index([f"c{row}" for row in range(len(table))])
@@ -169,16 +183,16 @@ def toxicity(sources: Sources, name: str, file: str, seeds: int) -> Iterator[Que
     labels = labels[labels["drug"].isin(drugs.index)].reset_index(drop=True)
     task = DownstreamTask(labels, made, drugs=drugs)
     models = readers("genes", "pca", "deeppert", "readacross", "deeppert + fingerprint + properties")
-    yield Question(name, task, "drug", models, seeds)
-    yield Question(name, task, "scaffold", models, min(seeds, 2))
-    yield Question(f"{name}, fitted in the folds", task, "drug", readers("deeppert own", "deeppert"), 1)
+    yield Question(name, task, "drug", models)
+    yield Question(name, task, "scaffold", models)
+    yield Question(f"{name}, fitted in the folds", task, "drug", readers("deeppert own", "deeppert"))
 
 
 def other_heads(sources: Sources) -> Iterator[Question]:
     """Boosting and networks in place of forests, for floors too."""
     heads = ("boosting", "network")
     task = replace(pairs_of(sources, "A375"), heads=heads)
-    yield Question("synergy A375, other heads", task, "pair", readers("deeppert", heads=heads), 1)
+    yield Question("synergy A375, other heads", task, "pair", readers("deeppert", heads=heads))
 
 
 def small_deeppert() -> DeepPert:
@@ -188,20 +202,20 @@ def small_deeppert() -> DeepPert:
     return DeepPert(n_explained=8, n_steps=4, training=training, **small)
 
 
-def from_published(sources: Sources, seeds: int) -> Iterator[Question]:
+def from_published(sources: Sources) -> Iterator[Question]:
     """Compounds that the published A549 embedding covers: toxicity, and sensitivity of A549 itself."""
     latents = sources.published()
     names = readers("published", "published + fingerprint", "published + properties")
     folder = sources.deeppert / "toxicity"
     for name in ("renal", "neuro"):
         table = pd.read_csv(folder / f"{name}_compounds.csv.gz")
-        yield of_structures(sources, f"{name}, A549 latents", table, "label", latents, names, seeds)
+        yield of_structures(sources, f"{name}, A549 latents", table, "label", latents, names)
     gdsc = sources.folder / "gdsc"
     lines = pd.read_csv(gdsc / "cell_lines.csv.gz")
     response = pd.read_csv(gdsc / "response_gdsc1_v17_lnic50.csv.gz")
     response = response[response["cosmic_id"].isin(lines.loc[lines["cell_line"] == "A549", "cosmic_id"])]
     table = response.merge(pd.read_csv(gdsc / "drugs.csv.gz").dropna(subset=["smiles"]), on="drug_id")
-    yield of_structures(sources, "sensitivity A549 (ln IC50)", table, "ln_ic50", latents, names, seeds)
+    yield of_structures(sources, "sensitivity A549 (ln IC50)", table, "ln_ic50", latents, names)
 
 
 def of_structures(
@@ -211,7 +225,6 @@ def of_structures(
     target: str,
     latents: pd.DataFrame | None,
     models: dict[str, Predictor],
-    seeds: int,
 ) -> Question:
     """A question of compounds that are named by their structure; contradictory classes are left out."""
     table = table.reset_index(drop=True)
@@ -223,20 +236,20 @@ def of_structures(
     made = {} if latents is None else {"published": latents}
     labels, _ = represented(table, made)
     named = drugs.drop_duplicates("structure").set_index("structure", drop=False)
-    return Question(name, DownstreamTask(labels, made, drugs=named, target=target), "scaffold", models, seeds)
+    return Question(name, DownstreamTask(labels, made, drugs=named, target=target), "scaffold", models)
 
 
-def lethal_dose(sources: Sources, seeds: int) -> Iterator[Question]:
+def lethal_dose(sources: Sources) -> Iterator[Question]:
     """Every labelled compound, of which most have no profile: what structure alone does."""
     folder = sources.deeppert / "toxicity"
     two = readers("fingerprint + properties")
     table = pd.read_csv(folder / "neuro_pld50.csv.gz")
     for by in ("drug", "scaffold"):
-        question = of_structures(sources, "neuro pLD50, all", table, "pld50", None, two, min(seeds, 2))
+        question = of_structures(sources, "neuro pLD50, all", table, "pld50", None, two)
         yield replace(question, by=by)
     for name in ("renal", "neuro"):
         table = pd.read_csv(folder / f"{name}_compounds.csv.gz")
-        yield replace(of_structures(sources, f"{name}, all", table, "label", None, two, min(seeds, 2)), by="drug")
+        yield replace(of_structures(sources, f"{name}, all", table, "label", None, two), by="drug")
 
 
 def all_lines(sources: Sources) -> Iterator[Question]:
@@ -246,17 +259,17 @@ def all_lines(sources: Sources) -> Iterator[Question]:
     given = pd.read_csv(sources.deeppert / "synergy" / "oneil_drugs.csv").set_index("drug_name")
     whole = DownstreamTask(labels, {})
     for by in ("row", "pair", "cell", "drug", "both drugs"):
-        yield Question("synergy, 33 lines", whole, by, readers("onehot", heads=("boosting",)), 1)
+        yield Question("synergy, 33 lines", whole, by, readers("onehot", heads=("boosting",)))
     drugs = sources.drugs(given["smiles"])
     made = both_lines(sources)
     some, _ = represented(labels, made)
     task = DownstreamTask(some, made, drugs=drugs)
-    yield Question("synergy, 33 lines, drugs with profiles", task, "pair", readers("genes", "readacross"), 1)
-    yield Question("synergy, 33 lines, drugs with profiles", task, "drug", readers("genes", "readacross"), 1)
+    yield Question("synergy, 33 lines, drugs with profiles", task, "pair", readers("genes", "readacross"))
+    yield Question("synergy, 33 lines, drugs with profiles", task, "drug", readers("genes", "readacross"))
     latents = sources.published().reindex(drugs["structure"]).set_axis(drugs.index).dropna()
     some, _ = represented(labels, {"published": latents})
     task = DownstreamTask(some, {"published": latents}, drugs=drugs)
-    yield Question("synergy, 33 lines, drugs with A549 latents", task, "drug", readers("published"), 1)
+    yield Question("synergy, 33 lines, drugs with A549 latents", task, "drug", readers("published"))
 
 
 def both_lines(sources: Sources) -> dict[str, Any]:
@@ -270,18 +283,27 @@ def both_lines(sources: Sources) -> dict[str, Any]:
     return {name: pd.concat([one[name], other[name]], axis=1, join="inner") for name in one}
 
 
-def answered(question: Question, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores and comparisons of a question, and of its learning curve."""
-    shares = SHARES if question.curve else (1.0,)
-    metrics, compared = [], []
-    for share in shares:
-        task = replace(question.task, train_share=share)
-        seeds = range(question.seeds if share == 1 else 1)
-        where = {"question": question.name, "train_share": share, "rows": len(task.labels)}
-        found = benchmark(question.models, task, by=question.by, n_folds=FOLDS, seeds=list(seeds))
-        metrics.append(found.metrics.assign(**where))
-        compared.append(task.compare(found.metrics, question.by, FOLDS).assign(**where))
-    return pd.concat(metrics), pd.concat(compared)
+def answered(question: Question, repeats: int) -> list[pd.DataFrame]:
+    """Scores and comparisons of a question, over so many divisions into folds."""
+    found = benchmark(question.models, question.task, by=question.by, n_folds=FOLDS, seeds=list(range(repeats)))
+    compared = question.task.compare(found.metrics, question.by, FOLDS)
+    where = {"question": question.name, "train_share": question.share, "rows": len(question.task.labels)}
+    return [found.metrics.assign(**where), compared.assign(**where)]
+
+
+KEY = ["question", "split", "train_share"]
+
+
+def repeats_of(metrics: pd.DataFrame) -> dict[tuple[str, str, float], int]:
+    """How often each question that is kept was divided into folds."""
+    return metrics.groupby(KEY)["seed"].nunique().to_dict() if len(metrics) else {}
+
+
+def replaced(kept: pd.DataFrame, found: pd.DataFrame, key: tuple[str, str, float]) -> pd.DataFrame:
+    """The kept rows with those of one question exchanged."""
+    if len(kept):
+        kept = kept[~(kept[KEY] == list(key)).all(axis=1)]
+    return pd.concat([kept, found], ignore_index=True)
 
 
 def main_metric(metrics: pd.Series) -> str:
@@ -342,17 +364,18 @@ def main() -> None:
     warnings.simplefilter("ignore")
     places = [given.out / "metrics.csv", given.out / "comparison.csv"]
     kept = [pd.read_csv(place) if place.is_file() else pd.DataFrame() for place in places]
-    done = set(zip(kept[0]["question"], kept[0]["split"], strict=True)) if len(kept[0]) else set()
+    repeats = 1 if given.quick else REPEATS
     for question in questions(Sources(given.data, given.out, given.quick)):
-        if (question.name, question.by) in done:
+        if repeats_of(kept[0]).get(question.key) == repeats:
             continue
         began = pd.Timestamp.now()
-        found = answered(question, given.out)
-        kept = [pd.concat([old, new], ignore_index=True) for old, new in zip(kept, found, strict=True)]
+        found = answered(question, repeats)
+        kept = [replaced(old, new, question.key) for old, new in zip(kept, found, strict=True)]
         for table, place in zip(kept, places, strict=True):
             table.to_csv(place, index=False)
         (given.out / "tables.md").write_text(markdown(*kept), encoding="utf-8")
-        print(f"{question.name}, by {question.by}: {(pd.Timestamp.now() - began).seconds} s", flush=True)
+        share = "" if question.share == 1 else f", {question.share:.0%} of the training groups"
+        print(f"{question.name}, by {question.by}{share}: {(pd.Timestamp.now() - began).seconds} s", flush=True)
 
 
 if __name__ == "__main__":

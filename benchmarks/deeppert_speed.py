@@ -1,14 +1,23 @@
-"""Speed of DeepPert: attribution of all latents at once, and an ensemble on many profiles, as ratios of one run.
+"""Speed of DeepPert: attribution of all latents at once, an ensemble on many profiles, and one that is killed.
 
-python benchmarks/deeppert_speed.py
+    python benchmarks/deeppert_speed.py
+    python benchmarks/deeppert_speed.py --only killed
+
+The last row fits in a process of its own, kills it (SIGKILL) once a third of the members are kept, and fits again with
+the same folder; it does so on few profiles too, where the result is held against one that was never interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -80,17 +89,73 @@ def ensemble(n_profiles: int, n_jobs: int) -> str:
     )
 
 
+def fitted(n_profiles: int, n_jobs: int, folder: Path | None) -> galenic.DeepPert:
+    """The ensemble of :func:`ensemble`, whose members are kept in ``folder``."""
+    adata = galenic.simulate.programmes(n_perturbagens=n_profiles // 12, n_genes=978, n_programmes=20, seed=0)
+    return galenic.DeepPert().fit(adata, n_jobs=n_jobs, checkpoint=folder)
+
+
+def _child(n_profiles: int, n_jobs: int, folder: Path) -> None:
+    os.setsid()  # its workers are killed with it
+    os.environ["JOBLIB_TEMP_FOLDER"] = str(folder.parent)  # what they share is removed with the folder
+    torch.set_num_threads(1)
+    fitted(n_profiles, n_jobs, folder)
+
+
+def killed(n_profiles: int, n_jobs: int, *, compare: bool) -> str:
+    """A fit that is killed once a third of its members are kept, and resumed; beside one that was not, if wanted."""
+    third = 20
+    with TemporaryDirectory() as place:
+        folder = Path(place) / "members"
+        child = multiprocessing.get_context("spawn").Process(target=_child, args=(n_profiles, n_jobs, folder))
+        began = time.perf_counter()
+        child.start()
+        while child.is_alive() and len(list(folder.glob("*.npz"))) < third:
+            time.sleep(0.02)
+        os.killpg(child.pid or 0, signal.SIGKILL)
+        child.join()
+        before, kept = time.perf_counter() - began, sorted(folder.glob("*.npz"))
+        written = {file.name: file.stat().st_mtime_ns for file in kept}
+        again: list[galenic.DeepPert] = []
+        after = seconds(lambda: again.append(fitted(n_profiles, n_jobs, folder)))
+        reused = sum(file.stat().st_mtime_ns == written[file.name] for file in kept)
+    n = len(again[0].spec_["members"])
+    said = (
+        f"{n} members on {n_profiles // 12 * 12:,} x 978 profiles, {n_jobs} worker(s), killed (exit {child.exitcode}) "
+        f"after {before:.0f} s with {len(kept)} members kept: resumed in {after:.0f} s, {reused} taken as they were, "
+        f"{again[0].weights().shape[1]} dimensions"
+    )
+    return f"{said}; {differing(again[0], fitted(n_profiles, n_jobs, None))}" if compare else said
+
+
+def differing(one: galenic.DeepPert, other: galenic.DeepPert) -> str:
+    """How many arrays of two models are the same bit for bit."""
+    names = sorted(set(one.arrays_) | set(other.arrays_))
+    same = sum(
+        name in one.arrays_
+        and name in other.arrays_
+        and one.arrays_[name].dtype == other.arrays_[name].dtype
+        and one.arrays_[name].tobytes() == other.arrays_[name].tobytes()
+        for name in names
+    )
+    return f"{same:,} of {len(names):,} arrays are those of an uninterrupted fit bit for bit"
+
+
 def main() -> None:
     """Print one line a measurement."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profiles", type=int, default=15_000)
     parser.add_argument("--few", type=int, default=2_004)
+    parser.add_argument("--only", choices=("killed",), help="measure nothing else")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(attribution(), flush=True)
-    for n_jobs in (1, 2):
-        print(ensemble(arguments.few, n_jobs), flush=True)
-    print(ensemble(arguments.profiles, 2), flush=True)
+    if not arguments.only:
+        print(attribution(), flush=True)
+        for n_jobs in (1, 2):
+            print(ensemble(arguments.few, n_jobs), flush=True)
+        print(ensemble(arguments.profiles, 2), flush=True)
+    print(killed(arguments.few, 2, compare=True), flush=True)
+    print(killed(arguments.profiles, 2, compare=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """DeepPert on simulated profiles with planted programmes: beside its own parts, single members, PCA and ICA.
 
-    python benchmarks/programmes.py --seeds 4
+    python benchmarks/programmes.py --seeds 4 --out runs/programmes
     python benchmarks/programmes.py --seeds 0 --profiles ../shared/data/deeppert/toxicity/renal_HA1E_profiles.parquet
 
 One data set a seed (960 profiles x 200 genes, 8 programmes of 20 genes), two ensembles of other seeds each. Printed:
 means over data sets and 95 % intervals (t). ``recovery``: best absolute correlation of a dimension with the activity of
 a programme, mean over programmes. ``auroc``: of absolute gene weights of that dimension for the programme's genes.
 ``again``: best absolute correlation of each dimension with one of the second ensemble, median. ``n``: dimensions.
-With ``--profiles`` (columns: genes, ``dose_um``, texts) only what needs no truth is measured.
+With ``--profiles`` (columns: genes, ``dose_um``, texts) only what needs no truth is measured. With ``--out`` the table
+and ``again`` as a figure with intervals (``stability.html``, which needs nothing beside it) are written there.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from sklearn.metrics import roc_auc_score
 import galenic
 from galenic.data.simulate import programmes
 from galenic.models.deeppert.member import encoded
+from galenic.report.figures import score_dots
 
 N = 8
+SCORES = ("recovery", "auroc", "again")
 BASE = galenic.DeepPert(sizes=(5, 10, 20), runs=3, n_components=50)
 VARIANTS = {
     "DeepPert": BASE,
@@ -83,6 +86,32 @@ def singles(adata: AnnData, one: galenic.DeepPert, other: galenic.DeepPert) -> l
     return rows
 
 
+def summed(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Means over data sets, and half the width of 95 % intervals (t): ``variant, mean, half`` by score."""
+    groups = pd.DataFrame(rows).groupby("variant", sort=False)
+    n = groups["recovery"].count()
+    half = groups.sem().mul(stats.t.ppf(0.975, n - 1), axis=0)
+    return groups.mean().join(half.add_suffix(" half"))
+
+
+def written(rows: list[dict[str, object]], out: Path) -> None:
+    """The scores of every data set, and the figure of what comes back with other seeds."""
+    out.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(out / "programmes.csv", index=False)
+    table = summed(rows).reset_index().sort_values("again", ascending=False)
+    half = table["again half"].fillna(0)
+    dots = pd.DataFrame({"model": table["variant"], "value": table["again"], "low": table["again"] - half,
+                         "high": (table["again"] + half).clip(upper=1)})  # fmt: skip
+    singles = {name for name in dots["model"] if name.startswith("one ") or "components" in name}
+    figure = score_dots(dots, singles, "best |r| of a dimension with one of other seeds, median", np.nan, np.nan)
+    figure.update_xaxes(range=[0, 1.02])
+    figure.update_layout(
+        title={"text": "What comes back with other seeds: ensembles (blue), single fits (grey)", "y": 0.97},
+        margin={"t": 56}, paper_bgcolor="white", plot_bgcolor="white",
+    )  # fmt: skip
+    figure.write_html(out / "stability.html", include_plotlyjs=True, config={"displayModeBar": False})
+
+
 def measured(path: Path) -> None:
     """How well dimensions of measured profiles come back with other seeds, and how much of the dose they carry."""
     table = pd.read_parquet(path)
@@ -110,6 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--profiles", type=Path)
+    parser.add_argument("--out", type=Path, help="folder to write the table and the figure to")
     arguments = parser.parse_args()
     if arguments.profiles:
         measured(arguments.profiles)
@@ -122,12 +152,12 @@ def main() -> None:
                 print(seed, rows[-1], file=sys.stderr, flush=True)
     if not rows:
         return
-    groups = pd.DataFrame(rows).groupby("variant", sort=False)
-    mean, error = groups.mean(), groups.sem() * stats.t.ppf(0.975, arguments.seeds - 1)
+    if arguments.out:
+        written(rows, arguments.out)
     print("| | recovery | auroc | again | n |\n|---|---|---|---|---|")
-    for name in mean.index:
-        cells = [f"{mean.loc[name, c]:.3f} ± {error.loc[name, c]:.3f}" for c in ("recovery", "auroc", "again")]
-        print(f"| {name} | {' | '.join(cells)} | {mean.loc[name, 'n']:.1f} |")
+    for name, row in summed(rows).iterrows():
+        cells = ["" if row[c] != row[c] else f"{row[c]:.3f} ± {row[f'{c} half']:.3f}" for c in SCORES]
+        print(f"| {name} | {' | '.join(cells)} | {row['n']:.1f} |")
 
 
 if __name__ == "__main__":

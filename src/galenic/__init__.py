@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from galenic.models import MODELS
+from galenic.models import ENCODERS, MODELS
 from galenic.version import __version__
 
 _MODULES = {
@@ -29,7 +29,7 @@ _NAMES = {
     "split": "galenic.evaluate.splits",
     "with_controls": "galenic.data.perturbed_cells",
     "with_params": "galenic.models.fields",
-    **{name: place for name, (place, _) in MODELS.items()},
+    **{name: place for name, (place, _) in (MODELS | ENCODERS).items()},
 }
 __all__ = ["__version__", *sorted([*_MODULES, *_NAMES])]
 

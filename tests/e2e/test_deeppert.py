@@ -264,3 +264,51 @@ def test_explain_refuses_in_words(
     assert _explain(caught.value) == 2
     assert said in capsys.readouterr().err
     assert (run / "report.html").read_bytes() == before
+
+
+def test_a_table_of_profiles_is_fitted_embedded_and_explained(files: Path, tmp_path: Path) -> None:
+    adata = anndata.read_h5ad(files / "profiles.h5ad")
+    genes = adata.to_df().set_axis(adata.var["symbol"].to_numpy(), axis=1).reset_index(drop=True)
+    about = pd.DataFrame({
+        "compound": adata.obs["pert_id"].astype(str).to_numpy(), "dose_um": adata.obs["dose"].to_numpy(float),
+        "MW": 300.5, "pubchem_cid": range(adata.n_obs), "alogp": 1.5, "LABEL": np.arange(adata.n_obs) % 2,
+    })  # fmt: skip
+    table = pd.concat([about.iloc[:, :3], genes.iloc[:, :50], about.iloc[:, 3:], genes.iloc[:, 50:]], axis=1)
+    table.to_parquet(tmp_path / "t.parquet")
+    table[table.columns[::-1]].to_csv(tmp_path / "t.csv.gz", index=False)
+    given = ("--genes", "all", "--covariates", "dose_um", "--families", "ae,ica")
+    done = run_galenic("fit", "deeppert", "--profiles", "t.parquet", *given, *SMALL, "--folds", "2", "--label",
+                       "compound", "--out", "run", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "100 columns of t.parquet are genes" in done.stderr
+    assert "'MW'" in done.stderr
+    model = galenic.load(tmp_path / "run")
+    assert model.spec_["genes"] == list(genes)
+    seeds = pd.read_csv(tmp_path / "run" / "seeds.csv")
+    assert set(seeds["what"]) == {"ensemble", "ae of 6", "ica of 6"}
+    assert "come back with a correlation of" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    done = run_galenic("embed", "run", "t.csv.gz", "--out", "out.h5ad", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = anndata.read_h5ad(tmp_path / "out.h5ad")
+    wanted = galenic.read.profiles(tmp_path / "t.parquet")
+    np.testing.assert_allclose(out.obsm["X_deeppert"], model.embed(wanted), rtol=1e-5, atol=1e-5)
+    assert out.obs["compound"].astype(str).tolist() == about["compound"].tolist()
+    call(explain, tmp_path, "run", "--weights", "weights.csv")
+    weights = pd.read_csv(tmp_path / "weights.csv", index_col=0)
+    assert set(weights.index) == set(genes)
+    assert not set(about) & set(weights.index)
+
+
+@pytest.mark.real
+def test_published_profiles_straight_from_their_tables(deeppert_folder: Path, tmp_path: Path) -> None:
+    renal = deeppert_folder / "toxicity" / "renal_HA1E_profiles.parquet"
+    other = deeppert_folder / "synergy" / "A375_profiles.parquet"
+    fit(tmp_path, "--profiles", renal, "--covariates", "dose_um", *QUICK, "--out", "run")
+    genes = pd.read_csv(deeppert_folder / "l1000_landmark_genes_978.csv")["gene"].tolist()
+    assert galenic.load(tmp_path / "run").spec_["genes"] == genes
+    call(embed, tmp_path, "run", other, "--out", "a375.csv")
+    embedded = pd.read_csv(tmp_path / "a375.csv")
+    assert embedded["profile"].tolist() == pd.read_parquet(other)["drug_name"].tolist()
+    assert np.isfinite(embedded.iloc[:, 1:].to_numpy()).all()
+    call(explain, tmp_path, "run", "--weights", "weights.csv")
+    assert pd.read_csv(tmp_path / "weights.csv")["gene"].tolist() == genes

@@ -116,3 +116,40 @@ def test_help_names_the_choices(tmp_path: Path) -> None:
     assert shown.returncode == 0
     for word in ("--profiles", "--heads", "--by", "scaffold", "--target"):
         assert word in shown.stdout
+
+
+def test_what_stands_beside_genes_in_a_table_is_not_read(folder: Path) -> None:
+    table = pd.read_csv(folder / "profiles.csv")
+    hidden = pd.read_csv(folder / "ic.csv").set_index("drug").loc[table["compound"], "ic"].to_numpy()
+    leaks = dict.fromkeys(("molecular_weight", "IC50", "dose_um", "row_in_matrix", "SCORE"), hidden)
+    table.assign(**leaks).to_csv(folder / "leaky.csv", index=False)
+    given = ("ic.csv", "--target", "ic", "--drug-column", "compound", "--folds", 3, "--features", "genes")
+    plain = ran(folder, *given, "--profiles", "profiles.csv")
+    pd.testing.assert_frame_equal(ran(folder, *given, "--profiles", "leaky.csv"), plain)
+
+
+def test_a_table_of_an_embedding_is_read_whole(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv(folder / "profiles.csv")
+    numbers = table.drop(columns="compound").set_axis([f"5L_run0_z{i}" for i in range(30)], axis=1)
+    numbers.assign(compound=table["compound"], weight=1.5).to_csv(folder / "latents.csv", index=False)
+    given = ("ic.csv", "--target", "ic", "--drug-column", "compound", "--folds", 3, "--features", "genes")
+    plain = ran(folder, *given, "--profiles", "profiles.csv")
+    found = ran(folder, *given, "--profiles", "latents.csv")
+    pd.testing.assert_frame_equal(found, plain)
+    assert "not read: 'weight'" in capsys.readouterr().err
+    table[["compound"]].to_csv(folder / "nothing.csv", index=False)
+    with pytest.raises(ValueError, match="should have columns of genes or of an embedding"):
+        ran(folder, *given, "--profiles", "nothing.csv")
+
+
+def test_it_is_evaluate_downstream_by_another_name(folder: Path) -> None:
+    one, other = (galenic(*verb, "--help", cwd=folder) for verb in (("downstream",), ("evaluate", "downstream")))
+    assert one.returncode == other.returncode == 0
+    assert one.stdout == other.stdout
+    given = ("--target", "ic", *PROFILES, "--folds", "3", "--features", "X_mine", "--out", "synonym")
+    done = galenic("evaluate", "downstream", "ic.csv", *given, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert read(folder / "synonym").record["verb"] == "downstream"
+    refused = galenic("evaluate", "absent.csv", "--out", "other", cwd=folder)
+    assert refused.returncode == 2
+    assert "absent.csv does not exist" in refused.stderr

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import typer
 
-from galenic.cli import perturbations, profiles
+from galenic.cli import perturbations, profiles, simulate_cells
 from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
 
@@ -52,9 +52,13 @@ def command() -> Any:
         """Check, convert, split and simulate data."""
 
     @app.command()
-    def check(file: str = typer.Argument(..., help="A file, or a data folder.")) -> None:
+    def check(
+        file: str = typer.Argument(..., help="A file, or a data folder."),
+        cells: bool = typer.Option(False, "--cells", help="It holds single cells whose sensitivity is asked for."),
+        model: str = typer.Option(None, "--model", help="With --cells: run folder of the model that will be asked."),
+    ) -> None:
         """Say what a file is and what is wrong with it; exit code 2 if it cannot be used."""
-        check_file(file)
+        check_file(file, cells=cells, model=model)
 
     def convert_all(
         files: list[str] | None = typer.Argument(
@@ -100,6 +104,14 @@ def command() -> Any:
         """Simulate treated and control cells of several types: the effects of perturbations are planted."""
         perturbations.simulate(out, collect(perturbations.SimulatedCellsFlags, flags), overwrite=overwrite)
 
+    def simulate_subclones(
+        out: str = typer.Option(..., "--out", help="Folder to write: bulk.h5ad, cells.h5ad, few.csv, truth.csv."),
+        overwrite: bool = typer.Option(False, "--overwrite", help="Replace these files."),
+        **flags: Any,
+    ) -> None:
+        """Simulate labelled bulk lines and single cells of two subclones: the reason for sensitivity is planted."""
+        simulate_cells.simulate(out, collect(simulate_cells.SimulatedSubclonesFlags, flags), overwrite=overwrite)
+
     def split(
         file: str = typer.Argument(..., help="Treated and control cells or profiles (h5ad)."),
         out: str = typer.Option(..., "--out", help="File to write, which ends in .csv."),
@@ -122,6 +134,7 @@ def command() -> Any:
     kinds.command("screen")(add(simulate_screen, ScreenFlags))
     kinds.command("profiles")(add(simulate_profiles, profiles.SimulatedFlags))
     kinds.command("perturbations")(add(simulate_perturbations, perturbations.SimulatedCellsFlags))
+    kinds.command("cells")(add(simulate_subclones, simulate_cells.SimulatedSubclonesFlags))
 
     @kinds.callback()
     def simulated() -> None:
@@ -131,14 +144,14 @@ def command() -> Any:
     return typer.main.get_command(app)
 
 
-def check_file(file: str) -> None:
-    """Print the findings of ``galenic.data.diagnose``; exit with 2 if one is an error."""
+def check_file(file: str, *, cells: bool = False, model: str | None = None) -> None:
+    """Print the findings of ``galenic.data.diagnose``, or of single cells; exit with 2 if one is an error."""
     from rich.console import Console
     from rich.table import Table
 
     from galenic.data.diagnose import diagnose
 
-    found = diagnose(file)
+    found = findings_of_cells(file, model) if cells or model else diagnose(file)
     table = Table(show_lines=False)
     for name in ("severity", "finding", "detail", "remedy"):
         table.add_column(name, overflow="fold")
@@ -147,6 +160,20 @@ def check_file(file: str) -> None:
     Console().print(table)
     if (found["severity"] == "error").any():
         raise typer.Exit(2)
+
+
+def findings_of_cells(file: str, model: str | None) -> Any:
+    """What there is to say of a file of single cells, and of what a model needs of them, as a table."""
+    import pandas as pd
+
+    from galenic.cli.predict_cells import load_models
+    from galenic.data.checks import require_file
+    from galenic.data.diagnose import COLUMNS
+    from galenic.data.diagnose_cells import cell_findings
+
+    first = next(iter(load_models(model).values())) if model else None
+    asked = {} if first is None else {"features": first.spec_["features"], "rep": first.use_rep}
+    return pd.DataFrame(cell_findings(require_file(file, "cells"), **asked), columns=list(COLUMNS))
 
 
 def convert(out: str, layout: str, flags: DataFlags) -> None:

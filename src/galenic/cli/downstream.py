@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -26,7 +27,7 @@ class DownstreamFlags:
     ----------
     profiles
         Profiles of the drugs: h5ad (genes, and every embedding obsm X_*), GCT or GCTX, or a table with a column of
-        drugs and columns of numbers.
+        drugs and columns of genes or, where none is called as genes are, of other numbers.
     drugs
         Table of drugs with a SMILES column: adds the floors of structure, and splits by structure and scaffold.
     target
@@ -215,8 +216,36 @@ def _profiles(path: str, drug: str, dose: str | None) -> tuple[pd.DataFrame, pd.
         embeddings = {name: np.asarray(vectors) for name, vectors in adata.obsm.items() if name.startswith("X_")}
         return adata.obs.reset_index(drop=True), genes, embeddings
     table = read.table(path)
-    numbers = [name for name in table.columns if pd.api.types.is_float_dtype(table[name]) and name not in (drug, dose)]
+    numbers = number_columns(table, Path(path).name, (drug, dose))
     return table, table[numbers], {}
+
+
+def number_columns(table: pd.DataFrame, name: str, others: tuple[str | None, ...]) -> list[str]:
+    """Columns of a table that are read: its genes or, where it has none, its fractions but for doses, weights and such.
+
+    Prints how many, and which numbers are left out.
+    """
+    import pandas as pd
+
+    from galenic.data.checks import first
+    from galenic.data.read.gene_columns import NoGenesError, gene_columns, is_annotation
+
+    rest = table.drop(columns=[column for column in others if column in table])
+    try:
+        chosen = [str(rest.columns[place]) for place in gene_columns(rest, name).genes]
+        what = "genes"
+    except NoGenesError:
+        chosen = [column for column in rest if pd.api.types.is_float_dtype(rest[column]) and not is_annotation(column)]
+        what = "numbers, as none is called as genes are"
+    if not chosen:
+        raise ValueError(
+            f"{name} should have columns of genes or of an embedding; none of its {table.shape[1]:,} columns is "
+            f"(first: {first(table.columns, 6)}). Name another file."
+        )
+    left = [column for column in rest if column not in chosen and pd.api.types.is_numeric_dtype(rest[column])]
+    without = f"; not read: {first(left, 8)}" if left else ""
+    typer.echo(f"{len(chosen):,} columns of {name} are {what} (first: {first(chosen)}){without}", err=True)
+    return chosen
 
 
 def models_of(task: DownstreamTask, flags: DownstreamFlags) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``galenic embed RUN DATA``: vectors of profiles by a saved model."""
+"""``galenic embed RUN DATA``: vectors of profiles by a saved model, or of cells by a published encoder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from galenic.cli.encode import ENCODERS, WithEncoders
 from galenic.cli.flags import add, collect
 
 if TYPE_CHECKING:
@@ -43,15 +44,22 @@ def command() -> Any:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
     def run(
-        folder: str = typer.Argument(..., metavar="RUN", help="Run folder of 'galenic fit', or a model folder."),
-        data: str = typer.Argument(..., help="Profiles: GCT, GCTX, h5ad, or a folder of 'galenic data convert'."),
+        folder: str = typer.Argument(
+            ...,
+            metavar="RUN",
+            help="Run folder of 'galenic fit', or a model folder. Or first scfoundation or geneformer, each with flags "
+            "of its own: 'galenic embed scfoundation --help'. A folder of that name is written ./scfoundation.",
+        ),
+        data: str = typer.Argument(
+            ..., help="Profiles: GCT, GCTX, h5ad, a table, or a folder of 'galenic data convert'."
+        ),
         out: str = typer.Option(..., "--out", help="File to write: .h5ad (profiles with obsm), .parquet or .csv."),
         **flags: Any,
     ) -> None:
         """Embed profiles with a saved model; in h5ad as obsm["X_<model>"], with flags of what it cannot speak of."""
         embed(folder, data, out, collect(EmbedFlags, flags))
 
-    app.command()(add(run, EmbedFlags))
+    app.command(cls=WithEncoders)(add(run, EmbedFlags))
     return typer.main.get_command(app)
 
 
@@ -59,10 +67,16 @@ def embed(folder: str, data: str, out: str, how: EmbedFlags) -> None:
     """Read profiles, embed them, and write vectors and flags whole or not at all."""
     import pandas as pd
 
+    from galenic.cli.profiles import say_columns
     from galenic.data import read
     from galenic.models.base import load
     from galenic.models.profiles.profile_model import ProfileModel
 
+    if folder in ENCODERS:
+        raise ValueError(
+            f"an encoder is named right after 'galenic embed'; {folder!r} came after a flag. Write 'galenic embed "
+            f"{folder} DATA' and then the flags, or ./{folder} for a folder of that name."
+        )
     place = Path(out)
     if place.suffix not in SUFFIXES:
         raise ValueError(f"--out should end in {', '.join(SUFFIXES)}; received {out!r}. Choose one of them.")
@@ -75,6 +89,7 @@ def embed(folder: str, data: str, out: str, how: EmbedFlags) -> None:
             f"{type(model).__name__}. Name another run."
         )
     adata = read.profiles(data, gene_info=how.gene_info, sample_info=how.sample_info)
+    say_columns(data, adata)
     vectors = model.embed(adata, device=how.device)
     name = f"X_{type(model).__name__.lower()}"
     flags = model.judge(adata, vectors) if hasattr(model, "judge") else pd.DataFrame(index=adata.obs_names)
@@ -82,14 +97,14 @@ def embed(folder: str, data: str, out: str, how: EmbedFlags) -> None:
         adata = _whole(adata)
         adata.obsm[name] = vectors
         adata.obs = adata.obs.join(flags[[column for column in ("flag", "distance_quantile") if column in flags]])
-        _written(place, lambda draft: adata.write_h5ad(draft))
+        written(place, lambda draft: adata.write_h5ad(draft))
     else:
         columns = [f"{name}_{number}" for number in range(vectors.shape[1])]
         table = pd.DataFrame(vectors, index=adata.obs_names, columns=columns)
         table = pd.concat([table, flags[["flag"]]], axis=1) if "flag" in flags else table
         table = table.rename_axis("profile").reset_index()
         write = table.to_parquet if place.suffix == ".parquet" else table.to_csv
-        _written(place, lambda draft: write(draft, index=False))
+        written(place, lambda draft: write(draft, index=False))
     typer.echo(f"{len(vectors):,} profiles, {vectors.shape[1]} numbers each: {out}")
     if "flag" in flags and (flags["flag"] != "").any():
         counted = flags["flag"][flags["flag"] != ""].value_counts()
@@ -106,7 +121,7 @@ def _whole(adata: AnnData) -> AnnData:
     return copied
 
 
-def _written(place: Path, write: Any) -> None:
+def written(place: Path, write: Any) -> None:
     """Write beside the place and move there whole."""
     place.parent.mkdir(parents=True, exist_ok=True)
     draft = place.with_name(f".{place.name}.part")

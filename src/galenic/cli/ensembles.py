@@ -53,6 +53,7 @@ def require_outside(checkpoint: str, out: str) -> None:
 
 def fit(run: Run, model: DeepPert, adata: AnnData, how: JudgeFlags, checkpoint: str | None) -> None:
     """Fit an ensemble, keeping each member as it finishes, and write its tables."""
+    from galenic.models.deeppert.seeds import stability_over_seeds
     from galenic.models.deeppert.tables import latent_links, top_genes
 
     members = Path(checkpoint) if checkpoint else run.path("members")
@@ -81,6 +82,10 @@ def fit(run: Run, model: DeepPert, adata: AnnData, how: JudgeFlags, checkpoint: 
         run.write("stability", model.curve_)
     run.write("latents", model.latents_)
     run.write("latent_links", latent_links(model, adata))
+    with run.timed("stability"):
+        seeds = stability_over_seeds(model, adata)
+    if seeds is not None:
+        run.write("seeds", seeds)
     run.write("dimensions", top_genes(model, KEPT))
     show(model)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,10 @@ class EvaluateFlags:
 
 def command() -> Any:
     """The verb, for the command line."""
+    if sys.argv[1:3] == ["evaluate", "cells"]:
+        from galenic.cli.evaluate_cells import command as of_cells
+
+        return of_cells()
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
     def run(
@@ -69,6 +74,8 @@ def command() -> Any:
         """Score predictions overall, within drugs and within cells; or test responders against non-responders.
 
         With h5ad: mean expression of conditions (obs context, perturbation) against measured cells and their controls.
+
+        Predictions of single cells: galenic evaluate cells TABLE --truth LABELS.
         """
         evaluate(predictions, out, collect(EvaluateFlags, flags))
 

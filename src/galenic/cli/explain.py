@@ -1,4 +1,4 @@
-"""``galenic explain RUN``: the genes behind predictions of responses, or behind the dimensions of an ensemble."""
+"""``galenic explain RUN``: the genes behind predictions of responses, calls of cells, or dimensions of an ensemble."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from galenic.cli.explain_cells import CellExplainFlags
+from galenic.cli.explain_cells import explain as explain_cells
 from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
 
@@ -29,9 +31,9 @@ class ExplainFlags:
     jobs
         Refits at the same time.
     gene_sets
-        Of deeppert: pathways to look for in its dimensions, a GMT file (a line a set: name, description, genes).
+        Of deeppert and cells: pathways to look for, a GMT file (a line a set: name, description, genes).
     top
-        Of deeppert: top genes of a dimension in which pathways are counted.
+        Of deeppert and cells: top genes in which pathways are counted; of cells, rankings are compared by them too.
     minimum
         Of deeppert: pathways with fewer measured genes are not tested.
     weights
@@ -59,7 +61,8 @@ def command() -> Any:
 
     def run(
         folder: str = typer.Argument(..., metavar="RUN", help="Run folder of 'galenic fit'."),
-        out: str = typer.Option(None, "--out", help="Table to write besides (CSV)."),
+        single: str = typer.Argument(None, metavar="CELLS", help="Single cells to explain (h5ad), of a ScATD run."),
+        out: str = typer.Option(None, "--out", help="Table to write besides (CSV); of cells, a run folder."),
         **flags: Any,
     ) -> None:
         """Rank the genes behind each drug's predictions, with stability and q-value.
@@ -68,10 +71,25 @@ def command() -> Any:
 
         Of a run of 'galenic fit deeppert': the genes that raise and lower each dimension and, with --gene-sets, its
         pathways; no data are read.
-        """
-        explain(folder, collect(DataFlags, flags), collect(ExplainFlags, flags), out)
 
-    app.command()(add(run, DataFlags, ExplainFlags))
+        Of a run of 'galenic fit scatd transfer', with CELLS and --out: what each gene contributes to the call of each
+        cell, the genes by importance with stability and q-value, and whether the calls fall without them.
+        """
+        from galenic.cli.predict_cells import is_of_cells
+
+        how, of_cells = collect(ExplainFlags, flags), collect(CellExplainFlags, flags)
+        if is_of_cells(folder):
+            given = collect(DataFlags, flags).recipe()
+            require_absent(how, (*RESPONSES, "keep", "minimum", "weights"), "other models", *given)
+            return explain_cells(folder, single, of_cells, how, out)
+        if single is not None or of_cells != CellExplainFlags():
+            raise ValueError(
+                f"cells, and the flags for them, are for a run of 'galenic fit scatd transfer'; {folder} is none. "
+                "Leave them out."
+            )
+        explain(folder, collect(DataFlags, flags), how, out)
+
+    app.command()(add(run, DataFlags, ExplainFlags, CellExplainFlags))
     return typer.main.get_command(app)
 
 

@@ -12,9 +12,9 @@ from typer.core import TyperGroup
 
 from galenic.cli.flags import RunFlags, add, collect
 from galenic.cli.inputs import DataFlags
-from galenic.models import MODELS, PERTURBATION_MODELS, PROFILE_MODELS, find
+from galenic.models import CELL_MODELS, MODELS, PERTURBATION_MODELS, PROFILE_MODELS, find
 
-SYSTEMS = {"DeepPert": "deeppert", "ReadAcross": "readacross", "XTransferCDR": "xtransfercdr"}
+SYSTEMS = {"DeepPert": "deeppert", "ReadAcross": "readacross", "ScATD": "scatd", "XTransferCDR": "xtransfercdr"}
 """Systems are typed as one word."""
 
 
@@ -53,6 +53,10 @@ class _Models(TyperGroup):
         """The command of one model; its class is imported only if it was called."""
         if cmd_name not in NAMES:
             return None
+        if cmd_name == SYSTEMS["ScATD"] and cmd_name in sys.argv:
+            from galenic.cli.fit_encoders import command as steps
+
+            return steps()
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         summary = MODELS[NAMES[cmd_name]][1]
         if cmd_name in sys.argv:
@@ -83,6 +87,10 @@ def _command(name: str) -> Any:
         from galenic.cli.fit_perturbations import command_of as command_of_perturbations
 
         return command_of_perturbations(model_class)
+    if name in CELL_MODELS:
+        from galenic.cli.fit_cells import command_of as command_of_cells
+
+        return command_of_cells(model_class)
 
     def run(
         out: str = typer.Option(..., "--out", help="Run folder to write."),

@@ -24,12 +24,13 @@ class ProfileDataFlags:
     Parameters
     ----------
     profiles
-        Files of z-scores (GCT, GCTX, h5ad, or a folder of 'galenic data convert'), separated by commas; several are
-        joined by gene.
+        Files of z-scores (GCT, GCTX, h5ad, a table with a row a profile and a column a gene, or a folder of 'galenic
+        data convert'), separated by commas; several are joined by gene.
     genes
         Landmark genes or all.
     gene_info
-        Table of genes that was published with the profiles (pr_gene_id, pr_is_lm, ...).
+        Table of genes that was published with the profiles (pr_gene_id, pr_is_lm, ...); of a table of profiles it
+        says which columns are genes.
     sample_info
         Table of profiles that was published with them (inst_id, pert_id, ...); one for all files, or one for each.
     annotations
@@ -183,7 +184,8 @@ def read(flags: ProfileDataFlags) -> tuple[AnnData, pd.DataFrame | None]:
 
     if not flags.profiles:
         raise ValueError(
-            "profiles are expected: --profiles FILE (GCT, GCTX, h5ad or a folder of 'galenic data convert'). Name one."
+            "profiles are expected: --profiles FILE (GCT, GCTX, h5ad, a table or a folder of 'galenic data convert'). "
+            "Name one."
         )
     how = ProfileFlags(gene_info=flags.gene_info, sample_info=flags.sample_info, genes=flags.genes)
     adata = read_files(list(flags.profiles), how)

@@ -15,7 +15,7 @@ VERBS = {
     "demo": "the main job on a simulated screen, from nothing to an HTML report",
     "fit": "fit a model, score it beside its floors, save it",
     "predict": "predict responses of new cells, or effects of perturbations, with a saved model",
-    "embed": "turn profiles into vectors with a saved model",
+    "embed": "turn profiles into vectors with a saved model, or cells with scFoundation or Geneformer",
     "evaluate": "score predictions of responses or of perturbations, or test them on patients",
     "benchmark": "compare models on the same folds, from a plan file",
     "downstream": "predict synergy, toxicity or sensitivity from profiles, beside floors without genes",
@@ -32,6 +32,10 @@ class _Verbs(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        # To judge embeddings by what they predict is to evaluate them, and it is asked for by this name too.
+        return super().resolve_command(ctx, args[1:] if args[:2] == ["evaluate", "downstream"] else args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in VERBS:

@@ -1,4 +1,4 @@
-"""``galenic predict RUN DATA``: ranked drugs for new cells, or effects of perturbations."""
+"""``galenic predict RUN DATA``: ranked drugs for new cells, single cells, or effects of perturbations."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ class PredictFlags:
     with_controls
         Of a model of perturbations: write the measured controls too, under the names that the cells have for columns:
         what cell-eval and pertpy read.
+    by
+        Of a model of single cells: columns of the cells (cluster, sample) over which predictions are summed up,
+        separated by commas.
+    statistics
+        Of a model of single cells: by whose means and standard deviations genes are aligned: as fitted (those of the
+        target where there was one), stored, or own (of these cells).
     overwrite
         Replace an earlier run in the same folder, or the table.
     """
@@ -53,6 +59,8 @@ class PredictFlags:
     unknown: Literal["refuse", "keep"] = "refuse"
     device: str = "cpu"
     with_controls: bool = False
+    by: tuple[str, ...] = ()
+    statistics: Literal["as fitted", "stored", "own"] = "as fitted"
     overwrite: bool = False
 
 
@@ -63,7 +71,7 @@ def command() -> Any:
     def run(
         folder: str = typer.Argument(..., metavar="RUN", help="Run folder of 'galenic fit', or a model folder."),
         data: str = typer.Argument(
-            ..., help="Expression matrix of the new cells, or a data folder; or h5ad with controls."
+            ..., help="Expression matrix of the new cells, or a data folder; or h5ad of single cells or with controls."
         ),
         out: str = typer.Option(..., "--out", help="Table to write (.csv or .parquet), or a run folder; or h5ad."),
         **flags: Any,
@@ -72,6 +80,9 @@ def command() -> Any:
 
         With a model of perturbations: the mean expression of contexts under perturbations, from DATA that holds their
         controls, as h5ad: X, layers effect (X less the controls), obs n_sources and fallback.
+
+        With a model of single cells: P(sensitive) of each cell of an h5ad file, or of each patient of a table of bulk
+        expression (TCGA from Xena, log2(TPM + 1)), as a table, as h5ad with new columns in obs, or as a run folder.
         """
         predict(folder, data, out, collect(PredictFlags, flags))
 
@@ -92,6 +103,14 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
         from galenic.cli.predict_perturbations import predict as predict_effects
 
         return predict_effects(folder, source, out, how)
+    from galenic.cli.predict_cells import is_of_cells
+    from galenic.cli.predict_cells import predict as predict_cells
+
+    if is_of_cells(folder):
+        return predict_cells(folder, source, out, how)
+    if how.by or how.statistics != "as fitted":
+        flag = "by" if how.by else "statistics"
+        raise ValueError(f"--{flag} is for a model of single cells; this is none. Leave it out.")
     if how.conditions:
         raise ValueError("--conditions is for a model of perturbations; this is none. Leave it out.")
     model = inputs.response_model(folder, "predict")

@@ -185,12 +185,21 @@ def read_files(files: list[str], flags: ProfileFlags, *, say: bool = True) -> An
     for name, file, info in zip(phases_of(files), files, infos, strict=True):
         typer.echo(f"reading {file}", err=True)
         phases[name] = read.profiles(file, genes=genes, gene_info=flags.gene_info, sample_info=info)
+        say_columns(file, phases[name])
     if len(phases) == 1:
         return phases.popitem()[1]
     joined, coverage = join_phases(phases)
     if say:
         typer.echo("\n".join(coverage_lines(coverage)))
     return joined
+
+
+def say_columns(file: str, adata: AnnData) -> None:
+    """Print which columns of a table were taken for genes: their names told, and may have misled."""
+    from galenic.data.gctx.sniff import format_of
+
+    if Path(file).is_file() and format_of(file) == "unknown":
+        typer.echo(adata.uns["steps"][0], err=True)
 
 
 def _computed(adata: AnnData, level: str) -> AnnData:

@@ -22,7 +22,8 @@ LOOKED_AT = 500
 """Cells from which the kind of values is told."""
 LOG_AT_MOST = 30.0
 """No logarithm of expression is larger; natural units soon are."""
-BLOCK = 8192
+VALUES = 2**23
+"""Values that are held dense at a time: 64 MB, a few times over while they are worked on."""
 PER = 1e4
 
 
@@ -104,10 +105,15 @@ class CellMatrix:
         gather = sparse.csr_matrix((share, (columns, targets)), shape=(len(names), len(wanted)))
         return cls(wanted, kind, times > 0, adata.n_obs, values, gather)
 
-    def blocks(self, size: int = BLOCK) -> Iterator[tuple[slice, np.ndarray]]:
-        """Rows and their values, ``(rows, n_features)`` float64, in the order of the cells."""
+    def parts(self) -> Iterator[slice]:
+        """Blocks of rows in the order of the cells, so small that each may be dense."""
+        size = max(1, VALUES // max(1, self.gather.shape[0]))
         for start in range(0, self.n, size):
-            rows = slice(start, min(start + size, self.n))
+            yield slice(start, min(start + size, self.n))
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows and their values, ``(rows, n_features)`` float64, in the order of the cells."""
+        for rows in self.parts():
             yield rows, self.rows(rows)
 
     def rows(self, rows: Any) -> np.ndarray:
@@ -135,18 +141,18 @@ class CellMatrix:
             x[rows] = part
         return x
 
-    def empty(self, rows: Any = None) -> np.ndarray:
-        """Which cells have nothing but zeros: some of them (a slice or sorted numbers), or all, by blocks."""
-        if rows is None:
-            parts = [self.empty(slice(start, start + BLOCK)) for start in range(0, self.n, BLOCK)]
-            return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
-        part = self.values[rows]
-        some = abs(part.tocsr()).sum(axis=1) if sparse.issparse(part) else np.asarray(part).any(axis=1)
-        return np.asarray(np.asarray(some).ravel() == 0)
+    def empty(self, rows: slice | None = None) -> np.ndarray:
+        """Which cells (of some, or of all) have nothing but zeros in the whole file."""
+        found = []
+        for block in self.parts() if rows is None else [rows]:
+            part = self.values[block]
+            some = abs(part.tocsr()).sum(axis=1) if sparse.issparse(part) else np.asarray(part).any(axis=1)
+            found.append(np.asarray(some).ravel() == 0)
+        return np.concatenate(found) if found else np.zeros(0, dtype=bool)
 
     def statistics(self, *, fewest: int = 0) -> AlignedStatistics:
         """Mean and standard deviation of each feature over all cells, in one pass; NaN for features not found."""
-        if self.n < max(fewest, 1) or self.n <= BLOCK:
+        if self.n * self.gather.shape[0] <= VALUES:
             return AlignedStatistics.of(np.nan_to_num(self.dense()), fewest=fewest)
         total = squares = around = None
         for _, part in self.blocks():

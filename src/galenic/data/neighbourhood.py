@@ -91,9 +91,9 @@ class Neighbourhood:
         return cls((scale @ links).tocsr(), landmarks, lookup)
 
     def smooth(self, values: np.ndarray, *, spread: float = 0.9) -> np.ndarray:
-        r"""Spread values along the graph: :math:`(1 - s)\,(I - s A)^{-1} v`, where rows of the graph :math:`A` sum to 1.
+        r"""Spread values along the graph: :math:`(1 - s)\,(I - s A)^{-1} v`.
 
-        What is the same for all cells stays as it is.
+        Rows of the graph :math:`A` sum to 1: what is the same for all cells stays as it is.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Neighbourhood:
 
 
 def components(
-    matrix: CellMatrix, n_components: int = 20, *, most: int = 20_000, n_features: int = 3000, seed: int = 0
+    matrix: CellMatrix, n_components: int = 20, *, most: int = 5000, n_features: int = 3000, seed: int = 0
 ) -> np.ndarray:
     """Principal components of standardised features, ``(n_cells, n_components)``, most of the variance first.
 

@@ -3,9 +3,11 @@
 from galenic.evaluate.ceilings import agreement, ceiling, summary
 from galenic.evaluate.cells import distances_by_condition, energy_distance, mmd
 from galenic.evaluate.chance import map_significance
+from galenic.evaluate.deletion import curve_areas, curve_band, feature_curves
 from galenic.evaluate.differential import de_overlap, differential, precision_at_k
 from galenic.evaluate.halves import split_half
 from galenic.evaluate.metrics import (
+    CALL_METRICS,
     METRICS,
     PERTURBATION_METRICS,
     RETRIEVAL_METRICS,
@@ -30,6 +32,7 @@ from galenic.evaluate.ranking import expected_average_precision
 from galenic.evaluate.response import denormalised, normalised, overview, response
 from galenic.evaluate.retrieval import external, retrieval, retrieval_by_query
 from galenic.evaluate.shift import domain_shift
+from galenic.evaluate.single_cell import CELL_METRICS, overview_within, single_cell, single_cell_intervals
 from galenic.evaluate.skill import skill
 from galenic.evaluate.split_files import leakage, read_split, write_split
 from galenic.evaluate.splits import Fold, holdout, leaks, require_disjoint, split, split_from
@@ -41,8 +44,11 @@ from galenic.evaluate.statistics import (
     holm,
     paired,
 )
+from galenic.evaluate.transfer import transfer_differences, transfer_scores
 
 __all__ = [
+    "CALL_METRICS",
+    "CELL_METRICS",
     "METRICS",
     "PERTURBATION_METRICS",
     "RETRIEVAL_METRICS",
@@ -58,6 +64,8 @@ __all__ = [
     "bootstrap_interval",
     "ceiling",
     "compare",
+    "curve_areas",
+    "curve_band",
     "de_overlap",
     "denormalised",
     "differential",
@@ -66,6 +74,7 @@ __all__ = [
     "energy_distance",
     "expected_average_precision",
     "external",
+    "feature_curves",
     "given_profiles",
     "greater_is_better",
     "grouped",
@@ -78,6 +87,7 @@ __all__ = [
     "mmd",
     "normalised",
     "overview",
+    "overview_within",
     "paired",
     "pearson",
     "perturbation",
@@ -92,6 +102,8 @@ __all__ = [
     "retrieval",
     "retrieval_by_query",
     "rmse",
+    "single_cell",
+    "single_cell_intervals",
     "singles_seen",
     "skill",
     "spearman",
@@ -100,6 +112,8 @@ __all__ = [
     "split_half",
     "stratified_rank_test",
     "summary",
+    "transfer_differences",
+    "transfer_scores",
     "with_power",
     "write_split",
 ]

@@ -195,6 +195,14 @@ PERTURBATION_METRICS = {
     "collapse": Score(greater_is_better=None, best=1.0),
 }
 
+# Of `galenic.evaluate.single_cell`, beside `auroc`, `auprc` and `balanced_accuracy`.
+CALL_METRICS = {
+    "mcc": Score(greater_is_better=True, best=1.0),
+    "f1": Score(greater_is_better=True, best=1.0),
+    "brier": Score(greater_is_better=False, best=0.0),
+    "ece": Score(greater_is_better=False, best=0.0),
+}
+
 FEW_GENES = re.compile(r"_(top\d+|degs)$")
 
 
@@ -305,8 +313,10 @@ def score_of(metric: str) -> Metric | Score:
     --------
     >>> score_of("mae_top50").best, score_of("collapse").greater_is_better
     (0.0, None)
+    >>> greater_is_better("mcc"), greater_is_better("ece")
+    (True, False)
     """
-    known: dict[str, Metric | Score] = {**METRICS, **RETRIEVAL_METRICS, **PERTURBATION_METRICS}
+    known: dict[str, Metric | Score] = {**METRICS, **RETRIEVAL_METRICS, **PERTURBATION_METRICS, **CALL_METRICS}
     if metric in known:
         return known[metric]
     whole = FEW_GENES.sub("", metric)

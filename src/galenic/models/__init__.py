@@ -2,7 +2,8 @@
 
 ``MODELS`` names every model that galenic ships and where it lives; nothing is imported until asked for. Those of
 ``RESPONSE_MODELS`` predict responses of cells to drugs; those of ``PROFILE_MODELS`` say how similar profiles are;
-those of ``PERTURBATION_MODELS`` predict expression under perturbations.
+those of ``PERTURBATION_MODELS`` predict expression under perturbations; those of ``CELL_MODELS`` say how likely single
+cells are sensitive.
 """
 
 from __future__ import annotations
@@ -57,16 +58,34 @@ PERTURBATION_MODELS: dict[str, tuple[str, str]] = {
     ),
     "LowRankEffect": ("galenic.models.perturbation.low_rank", "context's mean effect + ridge on low-rank factors"),
 }
-MODELS = RESPONSE_MODELS | PROFILE_MODELS | PERTURBATION_MODELS
+CELL_MODELS: dict[str, tuple[str, str]] = {
+    "ScATD": (
+        "galenic.models.scatd.model",
+        "sensitivity of single cells from bulk lines: linear start, residual VAE, neighbourhoods",
+    ),
+    "CellPrior": ("galenic.models.cells.simple", "share of sensitive lines, for every cell"),
+    "CellCentroid": ("galenic.models.cells.simple", "nearest centroid of sensitive and resistant lines"),
+    "CellSignature": ("galenic.models.cells.simple", "mean of the genes that go with sensitivity"),
+    "CellLogistic": ("galenic.models.cells.linear", "logistic regression on lines, cells as they are"),
+    "AlignedLogistic": ("galenic.models.cells.linear", "logistic regression on lines, cells by their own mean and sd"),
+    "CellRidge": ("galenic.models.cells.linear", "ridge regression of the response of lines"),
+    "CellBoosting": ("galenic.models.cells.boosting", "boosted trees on lines"),
+}
+MODELS = RESPONSE_MODELS | PROFILE_MODELS | PERTURBATION_MODELS | CELL_MODELS
+ENCODERS: dict[str, tuple[str, str]] = {
+    "ScATDEncoder": ("galenic.models.scatd.encoder", "residual VAE of unlabelled cells, also as student of another"),
+}
+"""Parts of models that are fitted and saved by themselves."""
 
 
 def find(name: str) -> type[Model]:
     """Return the model class called ``name``; raise ``ValueError`` with the nearest name where there is none."""
-    if name not in MODELS:
+    places = MODELS | ENCODERS
+    if name not in places:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, MODELS, n=1, cutoff=0.4)
+        near = get_close_matches(name, places, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(f"a model should be one of {', '.join(MODELS)}; received {name!r}{hint}")
-    model: type[Model] = getattr(import_module(MODELS[name][0]), name)
+    model: type[Model] = getattr(import_module(places[name][0]), name)
     return model

@@ -69,6 +69,7 @@ def same_leaders(ranking: pd.DataFrame) -> str:
 def biomarkers(run: Run) -> Section | None:
     """The genes that drive the prediction of each drug, and how many planted drivers were found."""
     table, truth = run.table("biomarkers"), run.table("truth")
+    table = None if table is not None and "toward" in table else table  # of cells: another section
     blocks: list[Block] = []
     if truth is not None and len(truth):
         blocks.append(Text(_recovered(truth), "note"))
@@ -111,7 +112,7 @@ def patients(run: Run) -> Section | None:
     blocks: list[Block] = []
     if table is not None and len(table):
         blocks += _patient_blocks(table)
-    if shift is not None and len(shift):
+    if shift is not None and len(shift) and "measure" in shift:
         rows: list[list[Cell | str]] = [
             [
                 MEASURES.get(row["measure"], row["measure"]),

@@ -1,4 +1,4 @@
-"""Figures of an ensemble: how its latents go together, and how many clusters of them are stable."""
+"""Figures of an ensemble: how latents go together, how many clusters are stable, what comes back with other seeds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from galenic.report.figures import FLOOR, MODEL, finished, label, plain_numbers
+from galenic.report.figures import FLOOR, MODEL, finished, label, plain_numbers, score_dots
 
 HEAT = [[0, "rgba(59,130,196,1)"], [0.5, "rgba(138,143,152,0.08)"], [1, "rgba(217,130,43,1)"]]
 MOST_TICKS = 18
 MOST_LINES = 60
 SIDE = 470
+ENSEMBLE = "ensemble"
 
 
 def link_map(links: pd.DataFrame) -> go.Figure:
@@ -110,3 +111,26 @@ def stability_curve(curve: pd.DataFrame) -> go.Figure:
         values = [n for n in (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if n <= most]
         figure.update_xaxes(type="log", tickvals=values, ticktext=[str(n) for n in values])
     return finished(figure, SIDE, "clusters of latents")
+
+
+def seed_dots(table: pd.DataFrame) -> go.Figure:
+    """How well dimensions come back with other seeds, beside the latents of single members, with intervals.
+
+    Parameters
+    ----------
+    table
+        ``what`` ("ensemble" or the name of a kind of member), ``again`` (0 to 1), ``low``, ``high``.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        A row a kind, the ensemble first and then from the best to the worst; 0 to 1 across.
+    """
+    order = table.assign(last=table["what"] != ENSEMBLE).sort_values(
+        ["last", "again"], ascending=[True, False], kind="stable"
+    )
+    dots = order.rename(columns={"what": "model", "again": "value"})
+    names = {name: f"one {name}" for name in dots["model"] if name != ENSEMBLE}
+    dots = dots.assign(model=dots["model"].replace(names))
+    figure = score_dots(dots, set(names.values()), "best |r| with other seeds", np.nan, np.nan)
+    return figure.update_xaxes(range=[0, 1.02])

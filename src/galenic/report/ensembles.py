@@ -8,6 +8,7 @@ import pandas as pd
 
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.ensemble_figures import link_map, stability_curve
+from galenic.report.ensemble_seeds import come_back
 from galenic.report.neighbours import text_of
 from galenic.report.run import Run
 from galenic.report.words import GLOSSARY, count, number, p_value
@@ -57,6 +58,7 @@ def agreed(run: Run) -> Section | None:
         figures.append((f"{said} Bars: one standard error.", stability_curve(curve)))
     blocks += [Figures(figures)] if figures else []
     blocks.append(Text(_chosen(latents, curve, run.record["fields"])))
+    blocks += come_back(run.table("seeds"))
     how = (
         "A dimension is a direction in these profiles that several fits find again. That shows that it is no accident "
         "of a seed, not that it is a mechanism: plates, cell lines, doses and batches are found as reliably."

@@ -8,6 +8,10 @@ from typing import Any
 from galenic.report.biology import atoms, biomarkers, patients, ranked_drugs, same_leaders
 from galenic.report.blocks import Cell, Facts, Section, Table, Text
 from galenic.report.calibration import calibration
+from galenic.report.cells import CELL_GLOSSARY, calls, drug_ranking, is_of_cells, maps
+from galenic.report.cells_genes import faithful, genes, sets
+from galenic.report.cells_scores import cell_calibration, cell_scores, cell_shift, few_shot, source
+from galenic.report.cells_single import by_value, forces
 from galenic.report.codes import codes, interactions, similar
 from galenic.report.downstream import LABEL_GLOSSARY, LABEL_SPLITS
 from galenic.report.ensembles import ENSEMBLE_GLOSSARY, agreed, dimensions, pathways
@@ -35,6 +39,8 @@ from galenic.report.words import (
 )
 
 DATA = ("pairs", "cells", "drugs", "profiles", "perturbagens", "conditions", "contexts", "perturbations", "genes")
+SAID = ("judged", "direction", "shift", "source")
+"""Fields that other sections put into words."""
 EFFECT_TABLES = ("conditions", "effects", "skill", "codes", "similar", "interaction")
 KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
 
@@ -133,7 +139,7 @@ def provenance(run: Run) -> Section | None:
     record = run.record
     blocks: list[Text | Facts | Table] = [Text(record["command"], "code")] if record["command"] else []
     pairs = [("seed", record["seed"]), ("started", record.get("started")), ("finished", record.get("finished"))]
-    pairs += [(f"setting: {name}", value) for name, value in record["fields"].items() if name != "judged"]
+    pairs += [(f"setting: {name}", value) for name, value in record["fields"].items() if name not in SAID]
     pairs += [(name, value) for name, value in {"galenic": record["galenic"], **record["versions"]}.items()]
     pairs += [(f"time: {name}", f"{number(value, 1)} s") for name, value in record["seconds"].items()]
     memory = record.get("peak_memory_mb")
@@ -160,6 +166,7 @@ def glossary(run: Run) -> Section | None:
     is_of_effects = is_of_effects or any(run.table(name) is not None for name in EFFECT_TABLES)
     words = EFFECT_GLOSSARY if is_of_effects else SEARCH_GLOSSARY if run.record["verb"] == "search" else GLOSSARY
     words = ENSEMBLE_GLOSSARY if run.table("latents") is not None else words
+    words = CELL_GLOSSARY if is_of_cells(run) else words
     words = {"targets": TARGET_GLOSSARY, "downstream": LABEL_GLOSSARY}.get(run.record["verb"], words)
     return Section("glossary", "Words", "", [Facts(list(words.items()), is_list=True)])
 
@@ -167,7 +174,20 @@ def glossary(run: Run) -> Section | None:
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     headline,
     asked,
+    calls,
+    drug_ranking,
+    genes,
     warnings,
+    maps,
+    cell_scores,
+    few_shot,
+    source,
+    cell_calibration,
+    faithful,
+    forces,
+    by_value,
+    sets,
+    cell_shift,
     hits,
     enriched,
     neighbours,

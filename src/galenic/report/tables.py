@@ -19,7 +19,7 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "biomarkers": (".csv", ("drug", "rank", "gene", "weight")),
     "truth": (".csv", ("drug", "feature", "found")),
     "patients": (".csv", ("drug", "cohort", "n", "auroc")),
-    "shift": (".csv", ("measure", "value")),
+    "shift": (".csv", ()),  # of patients by measure and value, of cells by feature, before and after
     "history": (".csv", ("stage", "member", "epoch")),
     "calibration": (".csv", ("level", "coverage", "n")),
     "atoms": (".csv", ("drug", "name", "smiles", "atom", "element", "contribution")),
@@ -47,15 +47,32 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "latents": (".csv", ("family", "size", "run", "node", "cluster", "sign", "agreement", "link")),
     "latent_links": (".csv", ("latent", "cluster")),
     "stability": (".csv", ("n_clusters", "stability", "error", "chosen")),
+    "seeds": (".csv", ("division", "what", "again", "n")),
     "dimensions": (".csv", ("dimension", "direction", "rank", "gene", "weight")),
     "pathways": (".csv", ("dimension", "pathway", "n", "n_top", "p_value", "q_value")),
+    "cells": (".csv", ("cell", "probability", "abstain")),
+    "floors": (".csv", ("floor", "cell", "probability")),
+    "source": (".csv", ("line", "label", "probability")),
+    "source_scores": (".csv", ("group", "metric", "value")),
+    "cell_scores": (".csv", ("group", "metric", "value", "low", "high", "n")),
+    "drug_ranking": (".csv", ("rank", "drug", "probability", "low", "high", "share_sensitive", "abstained")),
+    "few_shot": (".csv", ("method", "n_per_class", "metric", "value")),
+    "shift_summary": (".csv", ("when", "measure", "value")),
+    "explained": (".csv", ("cell", "prediction", "baseline", "gap")),
+    "contributions": (".parquet", ("cell", "gene", "contribution", "value")),
+    "forces": (".csv", ("cell", "why", "gene", "contribution", "value")),
+    "importance_agreement": (".csv", ("among", "n", "spearman", "overlap", "chance", "top")),
+    "gene_sets": (".csv", ("gene_set", "n", "n_top", "p_value", "q_value")),
+    "curves": (".csv", ("kind", "score", "n_features", "share", "value", "random", "low", "high")),
+    "curve_areas": (".csv", ("kind", "score", "area", "random", "gain", "p_value")),
 }
 # Ids are text even where they look like numbers, and a drug may be called "NA".
 _TEXT = ("cell", "drug", "name", "gene", "feature", "modality", "model", "floor", "split", "group", "metric", "cohort",
          "tissue", "measure", "between", "step", "why", "examples", "stage", "smiles", "element", "query",
          "id", "pert_id", "pert_name", "kind", "label", "role", "moa", "target", "flag", "reason", "plate",
          "unknown", "context", "perturbation", "neighbour", "fallback", "disease", "method", "gene_a",
-         "gene_b", "family", "latent", "symbol", "direction", "pathway")  # fmt: skip
+         "gene_b", "family", "latent", "symbol", "direction", "pathway",
+         "line", "platform", "sample", "toward", "among", "gene_set", "when")  # fmt: skip
 
 
 def require_table(name: str, table: pd.DataFrame, what: str) -> None:

@@ -1,5 +1,6 @@
 """Questions that a benchmark asks: what is split, how a model answers, how the answer is scored."""
 
+from galenic.tasks.cells import few_shot, within_target, zero_shot
 from galenic.tasks.downstream import DownstreamTask
 from galenic.tasks.heads import Predictor
 from galenic.tasks.perturbation import PerturbationTask
@@ -22,6 +23,9 @@ __all__ = [
     "Task",
     "components",
     "embedding",
+    "few_shot",
     "floors_of",
     "represented",
+    "within_target",
+    "zero_shot",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_intervals_need_two_groups_and_a_seed_gives_one_answer() -> None:
 def test_pieces_of_the_bootstrap_give_the_same_kind_of_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     table = cells_of(150)
     whole = single_cell_intervals(table, metrics=["auroc"], n_bootstrap=1500).iloc[0]
-    monkeypatch.setattr("galenic.evaluate.single_cell.RESAMPLED", 1000)
+    monkeypatch.setattr(sys.modules["galenic.evaluate.single_cell"], "RESAMPLED", 1000)
     parts = single_cell_intervals(table, metrics=["auroc"], n_bootstrap=1500).iloc[0]
     assert parts[["low", "high"]].to_numpy(float) == pytest.approx(whole[["low", "high"]].to_numpy(float), abs=0.02)
 

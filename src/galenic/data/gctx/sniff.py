@@ -149,8 +149,8 @@ def not_profiles(path: str | Path) -> ValueError:
     with path.open("rb") as stream:
         start = stream.read(24).decode(errors="replace")
     return ValueError(
-        f"profiles should be GCT ('#1.2' or '#1.3' in its first line), GCTX, h5ad, or a folder of 'galenic data "
-        f"convert'; {path.name} starts with {start!r}. Export it as one of these."
+        f"profiles should be GCT ('#1.2' or '#1.3' in its first line), GCTX, h5ad, a table (CSV, TSV, Parquet), or a "
+        f"folder of 'galenic data convert'; {path.name} starts with {start!r}. Export it as one of these."
     )
 
 

@@ -1,4 +1,4 @@
-"""L1000 profiles out of GCT, GCTX, h5ad and converted folders."""
+"""L1000 profiles out of GCT, GCTX, h5ad, tables and converted folders."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from galenic.data.gctx.selection import Genes, Rows, Selection, select
 from galenic.data.gctx.sniff import format_of, not_profiles, open_hdf5
 from galenic.data.gctx.source import Block, Source, sorted_places, windows
 from galenic.data.read.matrices import open_h5ad
+from galenic.data.read.profile_tables import is_profile_table, profile_table
 from galenic.data.read.tables import table
 from galenic.data.store import open_store
 
@@ -71,7 +72,8 @@ def profiles(
     """Profiles of the L1000 assay, or of any other in its formats.
 
     What a file is, is told by its content: GCT 1.2 or 1.3 (compressed by gzip or not), GCTX, h5ad, or a folder that
-    :func:`galenic.data.convert.convert` wrote. Only the wanted genes and profiles are held in memory.
+    :func:`galenic.data.convert.convert` wrote; of these only the wanted genes and profiles are held in memory. Also a
+    table with a row a profile (:func:`galenic.data.read.profile_tables.profile_table`).
 
     Parameters
     ----------
@@ -84,7 +86,7 @@ def profiles(
         All (None), ids of profiles, their places, a slice or a mask.
     gene_info
         Table of genes (``pr_gene_id, pr_gene_symbol, pr_is_lm`` or ``gene_id, gene_symbol, feature_space``), joined by
-        id.
+        id; of a table of profiles it tells the columns of genes, by id or symbol.
     sample_info
         Table of profiles (``inst_id, pert_id, pert_type, cell_id, ...``), joined by id; what it says comes before what
         the file says.
@@ -128,19 +130,19 @@ def selection(
     sample_info: SideTable = None,
 ) -> Selection:
     """What :func:`profiles` reads, before the numbers are read."""
+    info = _side_table(gene_info)
     if not isinstance(source, AnnData):
-        opened = open_source(source)
+        opened = open_source(source, info)
+        info = None if isinstance(opened, ProfileTable) else info
     elif source.X is None:
         raise ValueError("the AnnData should hold a matrix in X; it has none. Write the profiles into X.")
     else:
         opened = AnnDataSource("the AnnData", lambda: nullcontext(source))
-    return select(
-        opened, genes=genes, rows=rows, gene_info=_side_table(gene_info), sample_info=_side_table(sample_info)
-    )
+    return select(opened, genes=genes, rows=rows, gene_info=info, sample_info=_side_table(sample_info))
 
 
-def open_source(path: str | Path) -> Source:
-    """Ids and metadata of a file or folder of profiles."""
+def open_source(path: str | Path, gene_info: pd.DataFrame | None = None) -> Source:
+    """Ids and metadata of a file or folder of profiles; ``gene_info`` is read of tables alone."""
     path = Path(path)
     if path.is_dir():
         # That module writes such folders out of whatever is read here, so it imports this one.
@@ -151,8 +153,18 @@ def open_source(path: str | Path) -> Source:
     if kind == "h5ad":
         return AnnDataSource(path.name, lambda: _backed(path))
     if kind == "unknown":
-        raise not_profiles(path)
+        if not is_profile_table(path):
+            raise not_profiles(path)
+        return ProfileTable(path, gene_info)
     return GctFile(path) if kind == "gct" else GctxFile(path)
+
+
+class ProfileTable(AnnDataSource):
+    """Profiles of a table, with what a table of genes says of them."""
+
+    def __init__(self, path: Path, gene_info: pd.DataFrame | None) -> None:
+        adata = profile_table(path, gene_info)
+        super().__init__(path.name, lambda: nullcontext(adata))
 
 
 @contextmanager

@@ -71,7 +71,9 @@ def table(path: str | Path, *, sheet: str | None = None) -> pd.DataFrame:
     if frame.empty:
         raise ValueError(f"{name} should hold rows under its header; it holds none. Export it again.")
     named = [column for column in map(str, frame.columns) if column]
-    if all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", column) for column in named):
+    # Entrez ids of genes above numbers, beside names of rows that have no header, are a header too.
+    entrez = str(frame.columns[0]) == "" and all(re.fullmatch(r"[1-9]\d*", column) for column in named)
+    if not entrez and all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", column) for column in named):
         raise ValueError(
             f"{name} should start with a header; its first line is numbers ({first(named)}). Add the column names."
         )

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy.special import ndtr
 from sklearn.linear_model import LogisticRegression
 
 from galenic.data.alignment import EPSILON, FEWEST, AlignedStatistics
@@ -23,6 +24,8 @@ SMALLEST_SHARE = 0.5
 """Of the features of fitting that cells need, below which a prediction is refused."""
 FAR = 0.5
 """Typical shift of a feature, in standard deviations, from which cells are not of the domain that was stored."""
+LOOKED_AT = 5000
+"""Cells from which the distance of their domain is told."""
 TRUSTED = 0.7
 """AUROC of the platform alone above which labels are told to depend on it."""
 
@@ -327,6 +330,7 @@ def judge(model: CellModel, spec: dict[str, Any], source: Source, probability: n
     table.index = pd.Index(source.ids, name="sample")
     scores = single_cell(table, threshold=threshold, metrics=["auroc", "auprc", "mcc", "brier", "ece"])
     found = {str(row.metric): float(row.value) for row in scores.itertuples()}
+    found["p_value"] = _by_chance(found["auroc"], source.y)
     if source.platform is not None:
         table["platform"] = source.platform
         within = overview_within(table, "platform", metrics=["auroc"]).set_index("group")["value"]
@@ -343,6 +347,13 @@ def judge(model: CellModel, spec: dict[str, Any], source: Source, probability: n
         "source": {name: (value if np.isfinite(value) else None) for name, value in found.items()},
     }  # fmt: skip
     model.source_ = table
+
+
+def _by_chance(ranked: float, y: np.ndarray) -> float:
+    """Chance of an AUROC this high among lines whose labels are drawn at random (normal form of the rank sum)."""
+    ones = int(y.sum())
+    zeros = len(y) - ones
+    return float(ndtr(-(ranked - 0.5) / np.sqrt((ones + zeros + 1) / (12 * ones * zeros))))
 
 
 def _with_few(
@@ -365,9 +376,10 @@ def _warn_if_far(matrix: CellMatrix, known: AlignedStatistics) -> None:
     """Say so where cells are of another domain than the one whose statistics were stored."""
     if matrix.n < FEWEST:
         return
-    own = matrix.statistics()
+    rows = np.unique(np.linspace(0, matrix.n - 1, min(matrix.n, LOOKED_AT)).astype(np.intp))
+    mean = matrix.rows(rows).mean(axis=0)
     some = matrix.found & (known.sd > EPSILON)
-    shift = np.abs(own.mean - known.mean)[some] / known.sd[some]
+    shift = np.abs(mean - known.mean)[some] / known.sd[some]
     if some.any() and np.median(shift) > FAR:
         warnings.warn(
             "cells should be of the domain of the target of fitting; the typical feature lies "

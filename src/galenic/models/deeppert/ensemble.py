@@ -137,7 +137,8 @@ def _opened(folder: Path, lesson: Lesson) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MANIFEST
     if not path.exists():
-        if any(folder.iterdir()):
+        # A draft is what a process leaves that was killed while it wrote.
+        if any(file.suffix != ".part" for file in folder.iterdir()):
             raise ValueError(f"members are kept in a folder of their own; {folder} holds other files. Name a new one.")
         draft = folder / f".{MANIFEST}.part"
         draft.write_text(json.dumps(now, indent=1), encoding="utf-8")

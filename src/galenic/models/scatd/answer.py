@@ -11,6 +11,9 @@ from galenic.data.neighbourhood import Neighbourhood
 from galenic.models.cells.cell_model import sigmoid
 from galenic.models.scatd.mixture import Mixture
 
+BY_CHANCE = 0.05
+"""p-value of the left-out lines above which no cell is told anything."""
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -21,15 +24,21 @@ class Answer:
     ids
         Of the cells.
     logits
-        Of members and draws, ``(n, n_cells)``.
+        Of members, then of draws of their latents, ``(n, n_cells)``.
+    n_members
+        How many of them are of members.
+    together
+        Cells are told what they are from how all of them lie; otherwise each by itself.
     graph, spread
-        Neighbourhood that they are spread over, if any.
+        Neighbourhood that logits are spread over, if any.
     empty
         Cells without counts.
     threshold
         P(sensitive) from which lines are called sensitive.
     spread_of_lines
         Standard deviation of the logits of lines that were left out; 0 = not known.
+    by_chance
+        Chance of the score on left-out lines if labels meant nothing.
     agreed
         How far halves of the lines agree on these cells; ``None``: nothing to compare.
     sure
@@ -38,6 +47,8 @@ class Answer:
 
     ids: pd.Index
     logits: np.ndarray
+    n_members: int
+    together: bool
     graph: Neighbourhood | None
     spread: float
     empty: np.ndarray
@@ -45,6 +56,7 @@ class Answer:
     agreed: float | None
     sure: float
     spread_of_lines: float = 0.0
+    by_chance: float = 0.0
 
 
 def answered(answer: Answer, *, needed: float, certainty: float) -> pd.DataFrame:
@@ -60,11 +72,13 @@ def answered(answer: Answer, *, needed: float, certainty: float) -> pd.DataFrame
         max(P, 1 - P) below which a cell is.
     """
     logits, empty = answer.logits, answer.empty
-    alone = sigmoid(logits).mean(axis=0)
+    alone = sigmoid(logits[: answer.n_members]).mean(axis=0)
     smooth = logits if answer.graph is None else answer.graph.smooth(logits.T, spread=answer.spread).T
-    score = smooth.mean(axis=0)
-    kinds = Mixture.of(score[~empty])
-    if kinds is None:
+    score = smooth[: answer.n_members].mean(axis=0)
+    kinds = Mixture.of(score[~empty]) if answer.together else None
+    if not answer.together:
+        each, found = sigmoid(smooth), sigmoid(score)
+    elif kinds is None:
         # Smoothing takes noise away and with it the spread that the calibration on lines counted with.
         mean, sd = score[~empty].mean(), max(score[~empty].std(), 1e-12)
         each, found = (
@@ -77,7 +91,7 @@ def answered(answer: Answer, *, needed: float, certainty: float) -> pd.DataFrame
     cut = answer.threshold if kinds is None else 0.5
     label = pd.array((found >= cut).astype(np.int64), dtype="Int64")
     label[empty] = pd.NA
-    unsure = sure < needed
+    unsure = sure < needed or answer.by_chance > BY_CHANCE
     abstain = empty | unsure | (np.maximum(probability, 1 - probability) < certainty)
     blank = np.where(empty, np.nan, 1.0)
     table = pd.DataFrame(
@@ -94,17 +108,22 @@ def answered(answer: Answer, *, needed: float, certainty: float) -> pd.DataFrame
     table.attrs["direction"] = {
         "confidence": sure, "agreement": answer.agreed, "needed": needed, "two_kinds": kinds is not None,
         "share_sensitive": None if kinds is None else kinds.share, "abstained": float(abstain.mean()),
-        "why": _why(sure, needed, kinds, abstain),
+        "why": _why(answer, needed, kinds, abstain),
     }  # fmt: skip
     return table
 
 
-def _why(sure: float, needed: float, kinds: Mixture | None, abstain: np.ndarray) -> str:
+def _why(answer: Answer, needed: float, kinds: Mixture | None, abstain: np.ndarray) -> str:
     """One sentence for people."""
-    if sure < needed:
+    remedy = "Every cell is abstained from; a few labelled cells would settle it."
+    if answer.by_chance > BY_CHANCE:
+        return f"Lines that were left out are not told better than by chance (p = {answer.by_chance:.2g}). {remedy}"
+    if answer.sure < needed:
         return (
-            f"Halves of the lines do not agree on these cells: the direction is right with a chance of {sure:.2f}, and "
-            f"{needed:.2f} is asked for. Every cell is abstained from; a few labelled cells would settle it."
+            f"Halves of the lines do not agree on these cells: the direction is right with a chance of "
+            f"{answer.sure:.2f}, and {needed:.2f} is asked for. {remedy}"
         )
     said = "cells are of two kinds" if kinds is not None else "cells are of one kind, or of kinds that overlap"
-    return f"The direction is right with a chance of {sure:.2f}; {said}; {abstain.mean():.0%} are abstained from."
+    return (
+        f"The direction is right with a chance of {answer.sure:.2f}; {said}; {abstain.mean():.0%} are abstained from."
+    )

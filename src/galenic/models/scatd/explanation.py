@@ -20,6 +20,8 @@ from galenic.models.scatd.start import ridge
 
 N_CELLS = 100
 """Cells on which rankings by members, backgrounds and seeds are compared."""
+BOUNDLESS = 1e6
+"""Penalty for each line that leaves the direction between centroids."""
 N_STEPS = 10
 """Places on the path, for rankings alone; one is exact where networks count for nothing."""
 N_DRAWS = 20
@@ -127,9 +129,12 @@ def explain(
         _require_features(source.features, features)
         lines = standardised(source.x, source.x.mean(axis=0), source.x.std(axis=0))
         order = pd.Index(source.features).get_indexer(pd.Index(features))
-        penalty = ridge(lines, -source.response)[1] * len(lines)
+        # Centroids are ridge on labels with a penalty beyond all bounds.
+        of_labels = model.spec_["start"] == "centroid"
+        learned = source.y.astype(np.float64) if of_labels else -source.response
+        penalty = BOUNDLESS if of_labels else ridge(lines, learned)[1]
         genes = with_evidence(
-            genes, features, lines[:, order], -source.response, penalty=penalty, strata=source.platform,
+            genes, features, lines[:, order], learned, penalty=penalty * len(lines), strata=source.platform,
             groups=source.line, top=top, seed=seed,
         )  # fmt: skip
     elif start is not None and "halves" in model.arrays_:
@@ -183,7 +188,7 @@ def _rankings(
 
 def _start(model: Any) -> np.ndarray | None:
     """Weights of the start, mean over members; ``None`` where it says nothing."""
-    if model._effective().start != "ridge":
+    if not model.spec_.get("start"):
         return None
     weight = np.asarray(model.arrays_["start/weights"].mean(axis=0))
     return weight if np.abs(weight).max() > 0 else None

@@ -21,24 +21,28 @@ from galenic.models.cells.source import Source
 from galenic.models.scatd.encoder import ScATDEncoder
 from galenic.models.scatd.member import MOST_CELLS, Lesson, train_member
 from galenic.models.scatd.network import CellClassifier, Placed
-from galenic.models.scatd.stack import joined
-from galenic.models.scatd.start import halves, ridge
+from galenic.models.scatd.stack import Stack, joined
+from galenic.models.scatd.start import Start, agreement, direction, halves
 
 if TYPE_CHECKING:
     from galenic.models.scatd.model import ScATD
 
 ALIKE = 0.5
 """Correlation with the start on the target's cells below which networks are not heard."""
+STARTS: dict[str, tuple[Start, ...]] = {
+    "auto": ("ridge", "centroid"), "ridge": ("ridge",), "centroid": ("centroid",), "none": (),
+}  # fmt: skip
 EXPRESSION = ("counts", "log", "linear")
 """Kinds of values that are never below 0."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What was learned without one fold: scores of its lines, and the network."""
+    """What was learned without one fold: starts and network, and what each says of the lines of the fold."""
 
-    weights: np.ndarray
-    said: tuple[np.ndarray, np.ndarray]
+    weights: dict[Start, np.ndarray]
+    starts: dict[Start, np.ndarray]
+    said: np.ndarray
     net: CellClassifier
     history: pd.DataFrame
 
@@ -79,6 +83,8 @@ class Fit:
         self.model, self.source, self.spec = model, source, spec
         self.target, self.device, self.n_jobs, self.progress = target, device, n_jobs, progress
         self.graph_of = graph_of
+        self.graph: Neighbourhood | None = None
+        self.kinds: tuple[Start, ...] = STARTS[model.start]
         self.mean, self.sd = source.x.mean(axis=0), source.x.std(axis=0)
         self.cells = None if target is None else self._cells(target)
         self.encoder = self._own() if encoder is None else encoder
@@ -94,42 +100,66 @@ class Fit:
             learned = joblib.Parallel(n_jobs=self.n_jobs)(
                 joblib.delayed(self._member)(lesson, number, train, test) for number, (train, test) in enumerate(folds)
             )
-        start, network, fold = (np.zeros(len(source.y)) for _ in range(3))
+        network, fold = np.zeros(len(source.y)), np.zeros(len(source.y), dtype=np.intp)
+        starts: dict[Start, np.ndarray] = {kind: np.zeros(len(source.y)) for kind in self.kinds}
         for number, (part, (_, test)) in enumerate(zip(learned, folds, strict=True)):
-            start[test], network[test] = part.said
-            fold[test] = number
-        stack = joined(start if model.start == "ridge" else None, network, source.y, fold)
-        self.spec["networks_agree"] = alike = self._alike(learned, lesson) if stack.share and stack.start else None
-        if alike is not None and alike < ALIKE:
-            stack = joined(start, None, source.y, fold)
+            network[test], fold[test] = part.said, number
+            for kind in self.kinds:
+                starts[kind][test] = part.starts[kind]
+        arrays = self._chosen(starts)
+        stack = self._stacked(starts, network, fold, learned, lesson)
         probability = sigmoid(network if model.as_published else stack.left_out)
-        judge(model, self.spec, source, probability, fold.astype(np.intp))
-        table: pd.DataFrame = model.source_
-        kept = list(range(len(learned)))
+        judge(model, self.spec, source, probability, fold)
         if model.as_published:
-            best = [auroc(source.y[test], network[test]) for _, test in folds]
-            kept, self.spec["threshold"] = [int(np.nanargmax(best))], 0.5
-        self.spec |= {"n_members": len(kept), "share_network": stack.share, "start_weight": stack.start,
-                      "network_weight": 1.0 if model.as_published else stack.network,
-                      "logit_sd": float(stack.left_out.std())}  # fmt: skip
-        arrays = {"source/mean": self.mean, "source/sd": self.sd}
-        arrays |= self._starts([learned[number] for number in kept], stack.start, stack.intercept)
-        if self.spec["network_weight"]:
-            arrays |= self._networks([learned[number].net for number in kept])
-        if model.start == "ridge":
-            x = standardised(source.x, self.mean, self.sd)
-            found = halves(x, source.response, source.line, ridge(x, source.response)[1], model.seed)
-            arrays["halves"] = -found.astype(np.float32)
+            ranked = [auroc(source.y[test], network[test]) for _, test in folds]
+            learned, self.spec["threshold"] = [learned[int(np.nanargmax(ranked))]], 0.5
+        arrays |= self._arrays(learned, stack)
         pretraining = getattr(self.encoder, "history_", pd.DataFrame()).assign(stage="autoencoder", member=-1)
         history = [] if self.given else [pretraining]
         history += [part.history.assign(stage="head") for part in learned]
-        return arrays, pd.concat(history, ignore_index=True), table
+        return arrays, pd.concat(history, ignore_index=True), model.source_
+
+    def _stacked(
+        self,
+        starts: dict[Start, np.ndarray],
+        network: np.ndarray,
+        fold: np.ndarray,
+        learned: list[Learned],
+        lesson: Lesson,
+    ) -> Stack:
+        """How start and networks are joined; networks have to beat every start, and to say alike of the target."""
+        kind: Start | None = self.spec["start"]
+        if kind is None:
+            return joined(None, network, self.source.y, fold)
+        rivals = [said for other, said in starts.items() if other != kind]
+        stack = joined(starts[kind], network, self.source.y, fold, rivals)
+        alike = self._alike(learned, lesson, kind) if stack.share else None
+        self.spec["networks_agree"] = alike
+        return stack if alike is None or alike >= ALIKE else joined(starts[kind], None, self.source.y, fold)
+
+    def _arrays(self, learned: list[Learned], stack: Stack) -> dict[str, np.ndarray]:
+        """Statistics of the lines, the linear part of each member's logit, and networks if they are heard."""
+        kind: Start | None = self.spec["start"]
+        published = self.model.as_published
+        self.spec |= {
+            "n_members": len(learned), "share_network": stack.share, "start_weight": stack.start,
+            "network_weight": 1.0 if published else stack.network, "logit_sd": float(stack.left_out.std()),
+        }  # fmt: skip
+        weights = [part.weights[kind] if kind else np.zeros(self.source.x.shape[1] + 1) for part in learned]
+        found = stack.start * np.stack(weights)
+        level = 0.0 if published else stack.intercept
+        arrays = {
+            "source/mean": self.mean, "source/sd": self.sd,
+            "start/weights": found[:, :-1], "start/intercepts": found[:, -1] + level,
+        }  # fmt: skip
+        return arrays | (self._networks([part.net for part in learned]) if self.spec["network_weight"] else {})
 
     def _member(self, lesson: Lesson, number: int, train: np.ndarray, test: np.ndarray) -> Learned:
         source = self.source
         mean, sd = source.x[train].mean(axis=0), source.x[train].std(axis=0)
         known, asked = (standardised(source.x[rows], mean, sd) for rows in (train, test))
-        weights, _ = ridge(known, source.response[train])
+        weights = {kind: direction(kind, known, source.y[train], source.response[train]) for kind in self.kinds}
+        starts = {kind: asked @ found[:-1] + found[-1] for kind, found in weights.items()}
         wanted = self._wanted(train)
         net, history = train_member(
             self.model, lesson, known, source.y[train], wanted, number, self.device, self.progress
@@ -137,7 +167,38 @@ class Fit:
         with torch.no_grad():
             inputs = lesson.placed(torch.from_numpy(asked.astype(np.float32)))
             said = net(inputs)[0].numpy().astype(np.float64)
-        return Learned(weights, (-(asked @ weights[:-1] + weights[-1]), said), net, history)
+        return Learned(weights, starts, said, net, history)
+
+    def _chosen(self, starts: dict[Start, np.ndarray]) -> dict[str, np.ndarray]:
+        """Choose the start whose halves agree most on the target's cells; without cells, that ranks lines best.
+
+        Returns
+        -------
+        dict
+            ``halves`` of the chosen start, if there is one.
+        """
+        source = self.source
+        x = standardised(source.x, self.mean, self.sd)
+        found = {kind: halves(kind, x, source.y, source.response, source.line, self.model.seed) for kind in self.kinds}
+        scores = {kind: auroc(source.y, said) for kind, said in starts.items()}
+        if self.cells is not None:
+            for kind, both in found.items():
+                split = self._smooth(self.cells @ both.reshape(-1, both.shape[2]).T)
+                scores[kind] = agreement(split[:, 0::2], split[:, 1::2])
+        self.spec |= {
+            "starts": {kind: float(score) for kind, score in scores.items()},
+            "start": None,
+            "agreement": None,
+        }
+        if not scores:
+            return {}
+        best = max(scores, key=scores.__getitem__)
+        self.spec |= {"start": best, "agreement": None if self.cells is None else float(scores[best])}
+        return {"halves": found[best].astype(np.float32)}
+
+    def _smooth(self, values: np.ndarray) -> np.ndarray:
+        """Values of the target's cells spread over their graph."""
+        return values if self.graph is None else self.graph.smooth(values, spread=self.model.spread)
 
     def _wanted(self, rows: np.ndarray) -> np.ndarray:
         """What heads learn: labels, or the share of the training lines that respond less."""
@@ -145,25 +206,25 @@ class Fit:
             return self.source.y[rows].astype(np.float64)
         return 1 - (rankdata(self.source.response[rows]) - 0.5) / len(rows)
 
-    def _alike(self, learned: list[Learned], lesson: Lesson) -> float | None:
+    def _alike(self, learned: list[Learned], lesson: Lesson, kind: Start) -> float | None:
         """Correlation of what starts and networks say of the target's cells, among their neighbours."""
-        if self.target is None or self.cells is None:
+        if self.cells is None:
             return None
-        graph = self.graph_of(self.target if self.rows is None else self.target[self.rows].to_memory())
         with torch.no_grad():
             inputs = lesson.placed(torch.from_numpy(self.cells.astype(np.float32)))
             networks = np.mean([part.net(inputs)[0].numpy() for part in learned], axis=0)
-        said = np.stack([-self.cells @ np.mean([part.weights[:-1] for part in learned], axis=0), networks], axis=1)
-        smooth = said if graph is None else graph.smooth(said, spread=self.model.spread)
+        starts = self.cells @ np.mean([part.weights[kind][:-1] for part in learned], axis=0)
+        smooth = self._smooth(np.stack([starts, networks], axis=1))
         return float(np.corrcoef(smooth.T)[0, 1]) if (smooth.std(axis=0) > 0).all() else None
 
     def _cells(self, target: AnnData) -> np.ndarray:
         """Standardised shared features of some cells of the target."""
         matrix = CellMatrix.of(target, use_rep=self.model.use_rep, features=self.source.features)
-        rows, self.rows = np.arange(matrix.n), None
+        rows, some = np.arange(matrix.n), target
         if matrix.n > MOST_CELLS:
             rows = np.sort(np.random.default_rng([self.model.seed, 5]).choice(matrix.n, MOST_CELLS, replace=False))
-            self.rows = rows
+            some = target[rows].to_memory()
+        self.graph = self.graph_of(some)
         own = matrix.statistics()
         mean, sd = (own.mean, own.sd) if self.model.align == "own" else (self.mean, self.sd)
         return standardised(matrix.rows(rows), mean, sd)
@@ -198,12 +259,6 @@ class Fit:
         if self.source.kind not in EXPRESSION:
             return None
         return standardised(np.zeros((1, len(self.mean))), self.mean, self.sd)[0]
-
-    def _starts(self, learned: list[Learned], weight: float, intercept: float) -> dict[str, np.ndarray]:
-        """Of each member the linear part of its logit."""
-        found = -weight * np.stack([part.weights for part in learned])
-        level = 0.0 if self.model.as_published else intercept
-        return {"start/weights": found[:, :-1], "start/intercepts": found[:, -1] + level}
 
     def _networks(self, nets: list[CellClassifier]) -> dict[str, np.ndarray]:
         """Weights of the networks; the encoder once where no member has tuned it."""

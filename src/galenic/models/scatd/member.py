@@ -96,9 +96,7 @@ def train_member(
     return net.cpu().eval(), history
 
 
-def augmented(
-    model: ScATD, lesson: Lesson, x: np.ndarray, y: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def augmented(model: ScATD, lesson: Lesson, x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows with more of the rare class, without those of the larger class in Tomek links; and what each is made from.
 
     Returns

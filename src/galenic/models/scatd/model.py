@@ -25,9 +25,7 @@ from galenic.train import Training
 
 if TYPE_CHECKING:
     from galenic.models.scatd.encoder import ScATDEncoder
-
-SCORED = 16_384
-"""Cells whose scores are computed at a time."""
+    from galenic.models.scatd.explanation import Explanation
 
 
 def _training() -> Training:
@@ -49,9 +47,9 @@ class ScATD(CellModel):
 
     .. math:: \ell_k(x) = \beta_0 + \beta_s\, w_k^\top x + \beta_n\, f_k(\mu(x)),
 
-    joins ridge regression on the responses (the *start*) and a head :math:`f` on the mean latents :math:`\mu` of a
-    frozen residual autoencoder; :math:`\beta_n` is 0 unless lines that were left out say that networks add something,
-    and networks and start say alike of the target's cells.
+    joins a linear *start* (ridge regression on the responses, or nearest centroids) and a head :math:`f` on the mean
+    latents :math:`\mu` of a frozen residual autoencoder; :math:`\beta_n` is 0 unless lines that were left out say that
+    networks add something, and networks and start say alike of the target's cells.
     Cells of one subclone respond alike, and a single cell is noisy: logits are spread over the graph of nearest cells
     of the target, made of all its genes, also those that no line was measured for,
 
@@ -72,7 +70,9 @@ class ScATD(CellModel):
         What heads learn: "response", the share of the lines that respond less (where only labels were given, their
         middle ranks), or "label". A cut makes labels of a curve, and where it lies a lineage often tells them.
     start
-        "ridge", or "none": the networks have to find everything.
+        "ridge" (of the response), "centroid" (from resistant to sensitive lines), "auto": the one whose halves agree
+        more on the target's cells (without a target, that ranks left-out lines better), or "none": the networks have
+        to find everything.
     n_latent, widths
         Of the residual autoencoder that is trained on lines and target where no encoder is given.
     beta
@@ -88,14 +88,16 @@ class ScATD(CellModel):
     neighbours, spread
         Nearest cells in the graph (0: each cell by itself) and :math:`\alpha`.
     confidence
-        Chance of the direction below which every cell is abstained from.
+        Chance of the direction below which every cell is abstained from, as it is where lines that were left out are
+        not told better than by chance (p > 0.05); 0: from none for these reasons.
     certainty
         max(P, 1 - P) below which a cell is.
     n_draws
         Draws of the latents, for ``sd``; 0 = none. Without effect where networks have no share.
     as_published
         No start, no neighbours, latents always drawn, cells brought to the statistics of the raw lines, the fold with
-        the best AUROC instead of the mean, threshold 0.5, published learning rate and epochs.
+        the best AUROC instead of the mean, threshold 0.5; published learning rate and epochs where ``training`` is
+        left as it is.
     training, pretraining
         Of the heads, and of the autoencoder.
     seed
@@ -125,7 +127,7 @@ class ScATD(CellModel):
     """
 
     learn: Literal["response", "label"] = "response"
-    start: Literal["ridge", "none"] = "ridge"
+    start: Literal["auto", "ridge", "centroid", "none"] = "auto"
     n_latent: int = param(32, low=1)
     widths: tuple[int, ...] = param((128,), low=1)
     beta: float = param(100.0, low=0)
@@ -136,7 +138,7 @@ class ScATD(CellModel):
     tuned_epochs: int = param(0, low=0)
     neighbours: int = param(15, low=0)
     spread: float = param(0.9, low=0, high=0.999)
-    confidence: float = param(0.95, low=0, high=1)
+    confidence: float = param(0.9, low=0, high=1)
     certainty: float = param(0.6, low=0.5, high=1)
     n_draws: int = param(4, low=0)
     as_published: bool = False
@@ -188,7 +190,8 @@ class ScATD(CellModel):
             return self
         from galenic.models.scatd.member import published_training
 
-        return replace(self, learn="label", start="none", neighbours=0, n_draws=0, training=published_training())
+        training = published_training() if self.training == _training() else self.training
+        return replace(self, learn="label", start="none", neighbours=0, n_draws=0, training=training)
 
     def _members(self, source: Source | None, given: Any, spec: dict[str, Any], **how: Any) -> dict[str, np.ndarray]:
         model = self._effective()
@@ -289,28 +292,57 @@ class ScATD(CellModel):
         model = self._effective()
         mean_to = (mean, sd) if not self.as_published else self._published_statistics(mean, sd)
         function = function_of(self.spec_, self.arrays_).to(device).eval()
-        halves = self.arrays_.get("halves")
-        n_splits = 0 if halves is None else halves.shape[0]
-        logits = np.empty((self.spec_["n_members"] * (1 + (model.n_draws if function.share else 0)), matrix.n))
-        split = np.empty((matrix.n, 2 * n_splits))
-        generator = torch.Generator().manual_seed(self.seed)
-        for rows, part in matrix.blocks(SCORED):
+        noise = self._noise(function, device)
+        logits = np.empty((self.spec_["n_members"] * len(noise), matrix.n))
+        for rows, part in matrix.blocks():
             x = standardised(np.where(matrix.found, part, mean), *mean_to)
-            logits[:, rows] = _members_of(function, x, model, device, generator)
-            if halves is not None:
-                split[rows] = x @ halves.reshape(2 * n_splits, -1).T
-        agreed = None
-        if n_splits:
-            smooth = split if graph is None else graph.smooth(split, spread=model.spread)
-            agreed = agreement(smooth[:, 0::2], smooth[:, 1::2])
+            logits[:, rows] = _members_of(function, x, noise, device)
+        agreed = self._agreed(matrix, mean, sd, graph)
         return answered(
             Answer(
-                ids=cells.obs_names, logits=logits, graph=graph, spread=model.spread, empty=matrix.empty(),
+                ids=cells.obs_names, logits=logits, n_members=self.spec_["n_members"], together=graph is not None,
+                graph=graph, spread=model.spread, empty=matrix.empty(),
                 threshold=self.spec_["threshold"], agreed=agreed, spread_of_lines=self.spec_["logit_sd"],
+                by_chance=0.0 if self.confidence == 0 else (self.spec_["source"].get("p_value") or 0.0),
                 sure=1.0 if agreed is None else sign_confidence(agreed),
             ),
             needed=self.confidence, certainty=self.certainty,
         )  # fmt: skip
+
+    def _noise(self, function: CellFunction, device: str) -> list[torch.Tensor | None]:
+        """How latents are drawn: not, then once for each draw; alike for all cells, so that each stands for itself."""
+        draws: list[torch.Tensor | None] = [] if self.as_published else [None]
+        if function.share:
+            n_latent = self.spec_["encoder"]["recipe"]["n_latent"]
+            generator = torch.Generator().manual_seed(self.seed)
+            n_draws = 1 if self.as_published else self._effective().n_draws
+            draws += [torch.randn(n_latent, generator=generator).to(device) for _ in range(n_draws)]
+        return draws
+
+    def _agreed(
+        self, matrix: CellMatrix, mean: np.ndarray, sd: np.ndarray, graph: Neighbourhood | None
+    ) -> float | None:
+        """How far halves of the lines agree on these cells (of many on a sample), or without a graph on the target."""
+        if "halves" not in self.arrays_ or graph is None:
+            known: float | None = self.spec_["agreement"]
+            return known
+        halves = self.arrays_["halves"]
+        x = standardised(np.where(matrix.found, matrix.rows(graph.landmarks), mean), mean, sd)
+        split = x @ halves.reshape(-1, halves.shape[2]).T.astype(np.float64)
+        split = replace(graph, lookup=None).smooth(split, spread=self.spread)
+        return agreement(split[:, 0::2], split[:, 1::2])
+
+    def attribute(self, cells: AnnData, **how: Any) -> AnnData:
+        """What every feature contributes to the logit of every cell; see :func:`.explaining.attribute`."""
+        from galenic.models.scatd.explaining import attribute
+
+        return attribute(self, cells, **how)
+
+    def explain(self, cells: AnnData, **how: Any) -> Explanation:
+        """Contributions, the genes behind them, and how far to trust these; see :func:`.explanation.explain`."""
+        from galenic.models.scatd.explanation import explain
+
+        return explain(self, cells, **how)
 
     def _answer_few(self, cells: AnnData, graph: Neighbourhood | None) -> pd.DataFrame:
         arrays, features = self.arrays_, self.spec_["few_features"]
@@ -326,8 +358,8 @@ class ScATD(CellModel):
         scores = few.score(matrix, graph, self.spread)
         return answered(
             Answer(
-                ids=cells.obs_names, logits=4 * scores[None], graph=None, spread=0.0, empty=matrix.empty(),
-                threshold=0.5, agreed=None, sure=few.right,
+                ids=cells.obs_names, logits=4 * scores[None], n_members=1, together=graph is not None, graph=None,
+                spread=0.0, empty=matrix.empty(), threshold=0.5, agreed=None, sure=few.right,
             ),
             needed=0.5, certainty=self.certainty,
         )  # fmt: skip
@@ -341,16 +373,8 @@ class ScATD(CellModel):
         return mean - sd * (lines[0] - centre) / lines[1], sd * scale / lines[1]
 
 
-def _members_of(
-    function: CellFunction, x: np.ndarray, model: ScATD, device: str, generator: torch.Generator
-) -> np.ndarray:
-    """Logits of members, then those of draws of their latents."""
-    from galenic.train import seeded
-
+def _members_of(function: CellFunction, x: np.ndarray, noise: list[torch.Tensor | None], device: str) -> np.ndarray:
+    """Logits of members, a row of them for each way of drawing their latents."""
     inputs = torch.from_numpy(x.astype(np.float32)).to(device)
-    drawn = model.as_published
-    with torch.no_grad(), seeded(int(torch.randint(2**31, (1,), generator=generator))):
-        parts = [function.members(inputs, sampled=drawn)]
-        if function.share:
-            parts += [function.members(inputs, sampled=True) for _ in range(model.n_draws)]
-    return torch.cat(parts).cpu().numpy().astype(np.float64)
+    with torch.no_grad():
+        return torch.cat([function.members(inputs, one) for one in noise]).cpu().numpy().astype(np.float64)

@@ -53,14 +53,18 @@ class CellClassifier(nn.Module):
         self.head = Head(n_latent)
         self.critic = nn.Sequential(nn.Linear(n_latent, 32), nn.ReLU(), nn.Linear(32, 1)) if critic else None
 
-    def forward(self, x: Tensor, sampled: bool = False, n_judged: int | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, sampled: bool = False, n_judged: int | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Logits of the first ``n_judged`` rows (all by default), and latents of all ``(n, n_latent)``.
 
-        Latents are means, or draws where ``sampled``. Rows beyond ``n_judged`` are of the other domain: they must not
-        move the batch statistics of the head.
+        Latents are means, draws where ``sampled``, or what ``noise`` (n_latent,) makes of each row. Rows beyond
+        ``n_judged`` are of the other domain: they must not move the batch statistics of the head.
         """
         mean, log_variance = self.encoder(x)
         z = drawn(mean, log_variance) if sampled else mean
+        if noise is not None:
+            z = mean + (log_variance / 2).exp() * noise
         return self.head(z if n_judged is None else z[:n_judged]), z
 
 
@@ -113,13 +117,13 @@ class CellFunction(nn.Module):
         self.placed = placed
         self.share = share
 
-    def members(self, x: Tensor, sampled: bool = False) -> Tensor:
-        """Logits of each member, ``(n_members, n)``."""
+    def members(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Logits of each member, ``(n_members, n)``; ``noise`` (n_latent,) draws latents, the same way for each row."""
         logits = self.weights @ x.T + self.intercepts[:, None]
         if not self.share or not len(self.networks):
             return logits
         inputs = x if self.placed is None else self.placed(x)
-        said = torch.stack([network(inputs, sampled)[0] for network in self.networks])
+        said = torch.stack([network(inputs, noise=noise)[0] for network in self.networks])
         return logits + self.share * said
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,13 @@ class Stack:
     left_out: np.ndarray
 
 
-def joined(start: np.ndarray | None, network: np.ndarray | None, y: np.ndarray, fold: np.ndarray) -> Stack:
+def joined(
+    start: np.ndarray | None,
+    network: np.ndarray | None,
+    y: np.ndarray,
+    fold: np.ndarray,
+    rivals: Sequence[np.ndarray] = (),
+) -> Stack:
     """Join two scores of left-out lines; networks count only where the left-out likelihood says so.
 
     Parameters
@@ -43,6 +50,8 @@ def joined(start: np.ndarray | None, network: np.ndarray | None, y: np.ndarray, 
         Labels, 1 or 0.
     fold
         Fold of each line; the regression is fitted without each in turn.
+    rivals
+        Scores of other starts, which networks have to beat as well to be heard.
 
     Examples
     --------
@@ -60,9 +69,10 @@ def joined(start: np.ndarray | None, network: np.ndarray | None, y: np.ndarray, 
         return Stack(*known, weights[-1], float(network is not None and weights[0] > 0), left_out)
     one, said_by_one = _crossed([start], y, fold)
     two, said_by_two = _crossed([start, network], y, fold)
-    gain = _loss(said_by_one, y) - _loss(said_by_two, y)
+    without = [said_by_one, *(_crossed([rival], y, fold)[1] for rival in rivals)]
+    gains = [_loss(said, y) - _loss(said_by_two, y) for said in without]
     # One standard error: noise of the networks must not be bought for nothing.
-    if two[1] <= 0 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
+    if two[1] <= 0 or any(gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)) for gain in gains):
         return Stack(one[0], 0.0, one[1], 0.0, said_by_one)
     spread = [two[0] * start.std(), two[1] * network.std()]
     return Stack(two[0], two[1], two[2], float(spread[1] / sum(spread)), said_by_two)

@@ -1,9 +1,12 @@
-"""The linear start of ScATD: ridge on the features that lines and cells share, and what its halves agree on."""
+"""The linear start of ScATD: a direction in the features that lines and cells share, and what its halves agree on."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
-from scipy.special import ndtr, ndtri
+
+Start = Literal["ridge", "centroid"]
 
 PENALTIES = np.logspace(-2, 2, 17)
 """Per line, for standardised features: from hardly any to one that leaves next to nothing."""
@@ -59,29 +62,65 @@ def ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> tup
     return _weights(a, vectors, rotated, values, best * len(y), centre, level), best
 
 
+def direction(kind: Start, x: np.ndarray, y: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Weights and intercept whose score is higher for sensitive lines, ``(n_features + 1,)``.
+
+    Parameters
+    ----------
+    kind
+        ``"ridge"``: of the response, turned round; ``"centroid"``: from the mean of resistant lines to that of
+        sensitive ones, which is ridge on labels with a penalty beyond all bounds.
+    x
+        Standardised features, ``(n, n_features)``.
+    y, response
+        Labels, 1 = sensitive, and responses, lower = more sensitive.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, 1.0], [2.0, 1.0]])
+    >>> direction("centroid", x, np.array([0, 1]), np.array([1.0, 0.0])).tolist()
+    [2.0, 0.0, -2.0]
+    """
+    if kind == "ridge":
+        return -ridge(x, response)[0]
+    low, high = x[y == 0].mean(axis=0), x[y == 1].mean(axis=0)
+    return np.append(high - low, -(high - low) @ (high + low) / 2)
+
+
 def halves(
-    x: np.ndarray, y: np.ndarray, line: np.ndarray, penalty: float, seed: int, n_splits: int = N_SPLITS
+    kind: Start,
+    x: np.ndarray,
+    y: np.ndarray,
+    response: np.ndarray,
+    line: np.ndarray,
+    seed: int,
+    n_splits: int = N_SPLITS,
 ) -> np.ndarray:
     """Weights learned from disjoint halves of the cell lines, ``(n_splits, 2, n_features)``.
 
     Parameters
     ----------
-    x, y
-        Standardised features and what to predict.
+    kind, x, y, response
+        As for :func:`direction`. The penalty of the ridge is that of all lines.
     line
-        Cell line of each row: its rows stay together.
-    penalty
-        Of the ridge, for each line.
+        Cell line of each row: its rows stay together. Both halves have lines of each class.
     seed, n_splits
         Of the draws, and their number.
     """
-    names, codes = np.unique(line, return_inverse=True)
+    names, where, codes = np.unique(line, return_index=True, return_inverse=True)
+    penalty = ridge(x, response)[1] if kind == "ridge" else 0.0
     rng = np.random.default_rng([seed, 7])
     found = np.empty((n_splits, 2, x.shape[1]))
     for number in range(n_splits):
-        first = np.isin(codes, rng.permutation(len(names))[: len(names) // 2])
-        for side, rows in enumerate((first, ~first)):
-            part, numbers = x[rows] - x[rows].mean(axis=0), y[rows] - y[rows].mean()
+        half = np.zeros(len(names), dtype=bool)
+        for one in (0, 1):
+            members = rng.permutation(np.flatnonzero(y[where] == one))
+            half[members[: (len(members) + number % 2) // 2]] = True
+        for side, rows in enumerate((half[codes], ~half[codes])):
+            if kind == "centroid":
+                found[number, side] = direction(kind, x[rows], y[rows], response[rows])[:-1]
+                continue
+            part, numbers = x[rows] - x[rows].mean(axis=0), response[rows].mean() - response[rows]
             kernel = part @ part.T + penalty * len(numbers) * np.eye(len(numbers))
             found[number, side] = part.T @ np.linalg.solve(kernel, numbers)
     return found
@@ -103,21 +142,23 @@ def agreement(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def sign_confidence(agreed: float) -> float:
-    r"""Chance that the direction learned from all lines is right, from how much halves agree.
+    r"""Chance that the direction learned from all lines is right, from how much their halves agree.
 
-    Where cells differ along one axis, two halves correlate by +1 or -1. A half that is right with the chance
-    :math:`q` agrees with another on average by :math:`r = (2q - 1)^2`; with a normal error of the direction, all lines,
-    twice as many, are right with :math:`\Phi(\sqrt 2\,\Phi^{-1}(q))`.
+    Where cells differ along one axis, the two halves place it at :math:`a` and :math:`b` and all lines at
+    :math:`t = a + b`, which has a normal error of the size of :math:`a - b`. Halves point the same way where
+    :math:`|a - b| < |t|`: over random halves with the chance :math:`2\Phi(z) - 1` for :math:`z = |t| / \sigma`, so
+    that their mean correlation is :math:`r = 4\Phi(z) - 3`, and the chance that the sign of :math:`t` is right, with
+    nothing known before, is :math:`\Phi(z) = (3 + r) / 4`.
 
-    What only the domain of the cells turns round (a gene that means something else there) it cannot see.
+    What only the domain of the cells turns round (a gene that means something else there) it cannot see. Where labels
+    say nothing it is spread evenly between 0.5 and 1, as 1 less half a p-value.
 
     Examples
     --------
-    >>> round(sign_confidence(0.0), 2), round(sign_confidence(0.25), 2), round(sign_confidence(0.81), 2)
-    (0.5, 0.83, 0.99)
+    >>> [sign_confidence(agreed) for agreed in (-1.0, 0.0, 0.8, 1.0)]
+    [0.5, 0.75, 0.95, 1.0]
     """
-    right = (1 + np.sqrt(np.clip(agreed, 0.0, 1.0))) / 2
-    return float(ndtr(np.sqrt(2) * ndtri(min(right, 1 - 1e-9))))
+    return (3 + float(np.clip(agreed, -1.0, 1.0))) / 4
 
 
 def _weights(

@@ -66,6 +66,12 @@ def test_a_broken_ensemble_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pyte
     assert not list((tmp_path / "kept").glob("*.part"))
 
 
+def test_what_a_killed_process_left_half_written_is_no_foreign_file(tmp_path: Path) -> None:
+    for name in (".ensemble.json.part", ".ae-2-0-x1y2.part"):
+        (tmp_path / name).write_bytes(b"half")
+    assert same(small(runs=1).fit(DATA, checkpoint=tmp_path), small(runs=1).fit(DATA))
+
+
 def test_members_side_by_side_are_as_one_by_one(tmp_path: Path) -> None:
     assert same(small(runs=1).fit(DATA, n_jobs=2, checkpoint=tmp_path / "kept"), small(runs=1).fit(DATA))
     assert len(list((tmp_path / "kept").glob("*.npz"))) == 6

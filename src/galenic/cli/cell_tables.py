@@ -1,0 +1,149 @@
+"""Tables that a run of cells leaves: what lines say of the model, and what the model says of cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from anndata import AnnData
+
+    from galenic.report.run import Run
+
+MOST = 1000
+"""Lines and cells that a shift is measured on, drawn at random where there are more."""
+UMAP = ("X_umap", "X_tsne")
+
+
+def write_csv(run: Run, name: str, table: pd.DataFrame) -> None:
+    """A table that is not in the list of known ones, because its name depends on the data."""
+    from galenic.report.run import replace
+
+    replace(run.path(f"{name}.csv"), lambda place: table.to_csv(place, index=False))
+
+
+def source_scores(model: Any) -> pd.DataFrame:
+    """Scores of the lines that members left out, with intervals over lines, and within platforms."""
+    import pandas as pd
+
+    from galenic.evaluate.single_cell import overview_within, single_cell_intervals
+
+    table = model.source_
+    threshold = float(model.spec_["threshold"])
+    found = [single_cell_intervals(table, "line", threshold=threshold)]
+    if "platform" in table:
+        within = overview_within(table, "platform")
+        found.append(within[within["group"] != "all"])
+    return pd.concat(found, ignore_index=True)
+
+
+def prediction_table(
+    table: pd.DataFrame, cells: AnnData, *, by: tuple[str, ...] = (), truth: pd.Series | None = None
+) -> pd.DataFrame:
+    """Predictions with ids as a column, groups that were asked for, and the truth where it is known."""
+    found = table.rename_axis("cell").reset_index()
+    for name in by:
+        found[name] = cells.obs[name].to_numpy()
+    if truth is not None:
+        found["truth"] = truth.reindex(cells.obs_names).to_numpy()
+    return found
+
+
+def with_places(table: pd.DataFrame, cells: AnnData, use_rep: str | None) -> pd.DataFrame:
+    """The table with two columns to draw cells at: their UMAP where the file has one, else principal components."""
+    places = places_of(cells, use_rep)
+    return table.assign(x=places[:, 0], y=places[:, 1])
+
+
+def places_of(cells: AnnData, use_rep: str | None) -> np.ndarray:
+    """``(n_cells, 2)``."""
+    import numpy as np
+
+    from galenic.data.cell_matrix import CellMatrix
+    from galenic.data.neighbourhood import components
+
+    for name in UMAP:
+        if name in cells.obsm:
+            return np.asarray(cells.obsm[name], dtype=np.float64)[:, :2]
+    found = components(CellMatrix.of(cells, use_rep=use_rep), 2)
+    return found if found.shape[1] > 1 else np.column_stack([found[:, 0], np.zeros(len(found))])
+
+
+def require_groups(cells: AnnData, by: tuple[str, ...], flag: str = "--by") -> None:
+    """Refuse columns that the cells do not have."""
+    from galenic.data.checks import first
+    from galenic.data.perturbation import nearest_name
+
+    absent = [name for name in by if name not in cells.obs]
+    if absent:
+        raise ValueError(
+            f"{flag} should name columns of the cells; they have {first(cells.obs.columns, 8) or 'none'}, and no "
+            f"{absent[0]!r}{nearest_name(absent[0], map(str, cells.obs.columns))} Correct the name."
+        )
+
+
+def truth_of(cells: AnnData, column: str | None, convention: str, flag: str = "--truth") -> pd.Series | None:
+    """Labels of the cells for judging alone, 1 and 0 by cell id."""
+    import pandas as pd
+
+    from galenic.data.sensitivity_labels import as_labels
+
+    if column is None:
+        return None
+    require_groups(cells, (column,), flag)
+    labels = as_labels(cells.obs[column], convention=convention, what=f"column {column!r}")  # type: ignore[arg-type]
+    return pd.Series(labels, index=cells.obs_names).dropna()
+
+
+def shift_of(model: Any, bulk: AnnData, cells: AnnData, seed: int = 0) -> Any:
+    """How far cells lie from the lines before and after alignment; ``None`` where there are too few to say."""
+    import numpy as np
+
+    from galenic.data.cell_matrix import CellMatrix
+    from galenic.models.cells.cell_model import standardised
+    from galenic.models.cells.trust import FEWEST, shift_report
+
+    features = model.spec_["features"]
+    lines = CellMatrix.of(bulk, use_rep=model.use_rep, features=features, kind=model.spec_["kind"])
+    target = CellMatrix.of(cells, use_rep=model.use_rep, features=features)
+    if min(lines.n, target.n) < FEWEST:
+        return None
+    rng = np.random.default_rng(seed)
+    parts = [
+        np.nan_to_num(it.rows(np.sort(rng.choice(it.n, min(it.n, MOST), replace=False)))) for it in (lines, target)
+    ]
+    source = (model.arrays_["source/mean"], model.arrays_["source/sd"])
+    own = source if model.align == "none" else model.standard(target, None)
+    known, before = (standardised(part, *source) for part in parts)
+    return shift_report(known, before, standardised(parts[1], *own), features, seed=seed)
+
+
+def write_summaries(run: Run, table: pd.DataFrame, by: tuple[str, ...]) -> None:
+    """A table of groups for each column that was asked for; printed too."""
+    import pandas as pd
+
+    from galenic.evaluate.cell_summary import summarise_cells
+
+    for name in by:
+        summary = summarise_cells(table, name)
+        write_csv(run, f"summary_{name}", summary)
+        shown = summary[["group", "n", "abstained", "probability", "low", "high", "share_sensitive"]]
+        with pd.option_context("display.float_format", "{:.2f}".format):
+            typer.echo(f"by {name}:\n{shown.head(20).to_string(index=False)}")
+
+
+def say_prediction(table: pd.DataFrame, name: str) -> None:
+    """One line of what was predicted, and what the model says of its direction."""
+    from galenic.evaluate.cell_summary import summarise_cells
+
+    row = summarise_cells(table).iloc[0]
+    said = f"{name}: {int(row['n']):,} cells, {row['abstained']:.0%} abstained from"
+    if row["answered"]:
+        said += f"; of the others {row['share_sensitive']:.0%} are called sensitive, mean P {row['probability']:.2f}"
+    typer.echo(said.replace("%", " %"))
+    why = table.attrs.get("direction", {}).get("why")
+    if why:
+        typer.echo(why)

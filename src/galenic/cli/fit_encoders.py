@@ -1,0 +1,145 @@
+"""``galenic fit scatd``: pretrain an encoder, distil it into one of genes, carry labels of lines over to cells."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from galenic.cli.flags import add, collect
+
+STEPS = {
+    "pretrain": "train an encoder on unlabelled cells",
+    "distil": "train an encoder of genes that follows another one, its teacher",
+    "transfer": "learn from labelled lines and predict single cells",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtlasFlags:
+    """Which unlabelled cells an encoder learns from.
+
+    Parameters
+    ----------
+    cells
+        Unlabelled cells x genes (h5ad); large files are read a block at a time.
+    groups
+        Column of the donor or sample: cells are left out for validation in whole groups.
+    device
+        Where networks compute: cpu, cuda, auto.
+    overwrite
+        Replace an earlier run in the same folder.
+    """
+
+    cells: str | None = None
+    groups: str | None = None
+    device: str = "cpu"
+    overwrite: bool = False
+
+
+class _Steps(TyperGroup):
+    """One command a step; only the one that is called is imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(STEPS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of one step."""
+        if cmd_name not in STEPS:
+            return None
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        if cmd_name in sys.argv:
+            app.command(name=cmd_name, help=f"{STEPS[cmd_name].capitalize()}.")(_step(cmd_name))
+        else:
+            app.command(name=cmd_name, short_help=STEPS[cmd_name])(lambda: None)
+        return typer.main.get_command(app)
+
+
+def command() -> Any:
+    """The steps of ScATD, for ``galenic fit``."""
+    app = typer.Typer(cls=_Steps, name="scatd", add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+    @app.callback()
+    def scatd() -> None:
+        """Sensitivity of single cells from bulk lines: pretrain and distil are optional, transfer is the model."""
+
+    return typer.main.get_command(app)
+
+
+def _step(name: str) -> Any:
+    from galenic.models import find
+
+    if name == "transfer":
+        from galenic.cli.fit_cells import command_of
+
+        return command_of(find("ScATD"))
+    encoder = find("ScATDEncoder")
+
+    def pretrain(out: str = typer.Option(..., "--out", help="Run folder to write."), **flags: Any) -> None:
+        fit(collect(encoder, flags), out, collect(AtlasFlags, flags), None)
+
+    def distil(
+        out: str = typer.Option(..., "--out", help="Run folder to write."),
+        teacher: str = typer.Option(..., "--teacher", help="Run folder of 'galenic fit scatd pretrain'."),
+        **flags: Any,
+    ) -> None:
+        fit(collect(encoder, flags), out, collect(AtlasFlags, flags), teacher)
+
+    return add(pretrain if name == "pretrain" else distil, AtlasFlags, encoder)
+
+
+def fit(model: Any, out: str, atlas: AtlasFlags, teacher_folder: str | None) -> None:
+    """Train an encoder and keep it in the run folder ``out``."""
+    from galenic.cli import summary
+    from galenic.cli.cells import read_cells
+    from galenic.cli.fit_cells import load_encoder
+    from galenic.models.fields import to_dict
+    from galenic.report import run as run_folder
+
+    if not atlas.cells:
+        raise ValueError("unlabelled cells are expected: --cells FILE (h5ad). Name them.")
+    teacher = load_encoder(teacher_folder) if teacher_folder else None
+    cells = read_cells(atlas.cells)
+    name = "ScATDEncoder" if teacher is None else "ScATDEncoder, distilled"
+    with (
+        run_folder.start(
+            out,
+            verb="fit",
+            command=summary.typed(),
+            fields={"model": name, **to_dict(model), "teacher": teacher_folder, "groups": atlas.groups},
+            title=f"{name} on {cells.n_obs:,} cells",
+            seed=model.seed,
+            inputs=[path for path in (atlas.cells, teacher_folder) if path],
+            overwrite=atlas.overwrite,
+        ) as run,
+        summary.kept_warnings(run),
+    ):
+        run.record["data"] = {"cells": cells.n_obs, "genes": cells.n_vars}
+        with run.timed("fit"):
+            model.fit(cells, teacher=teacher, groups=atlas.groups, device=atlas.device, progress=True)
+        model.save(run.path("model"))
+        run.write("history", _by_stage(model.history_, teacher is not None))
+        for key in ("explained", "n_active", "agreement"):
+            value = model.spec_.get(key)
+            if value is not None:
+                run.record["fields"][key] = value
+                typer.echo(f"{WORDS[key]}: {value:.2f}" if isinstance(value, float) else f"{WORDS[key]}: {value}")
+    summary.finish(run)
+
+
+WORDS = {
+    "explained": "share of the variance of features that is reconstructed",
+    "n_active": "latents that vary",
+    "agreement": "mean cosine to the teacher's latents",
+}
+
+
+def _by_stage(history: Any, is_student: bool) -> Any:
+    table = history.copy()
+    for name, value in (("stage", "distil" if is_student else "pretrain"), ("member", 0)):
+        if name not in table:
+            table[name] = value
+    return table

@@ -1,0 +1,248 @@
+"""``galenic predict RUN CELLS`` where the model is one of cells: a probability for each cell, and drugs ranked."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from galenic.cli.predict import PredictFlags
+    from galenic.report.run import Run
+
+OWN = ("by", "statistics", "device", "overwrite", "symbols")
+"""Flags that a model of cells takes; the others are for models of responses or of perturbations."""
+MODELS = "models"
+"""Folder of a run that holds one model a drug."""
+
+
+def is_of_cells(folder: str) -> bool:
+    """Whether a folder holds one or several saved models of cells."""
+    from galenic.cli import inputs
+    from galenic.models import CELL_MODELS
+
+    return inputs.class_in(folder) in CELL_MODELS or bool(_several(folder))
+
+
+def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
+    """Write predictions to a table, into a copy of the cells (h5ad), or to a run folder."""
+    from galenic.cli import summary
+    from galenic.cli.cell_tables import require_groups
+    from galenic.report import run as run_folder
+
+    _require_own(how)
+    place = Path(out)
+    is_file = place.suffix in (".csv", ".parquet", ".h5ad")
+    if is_file and place.exists() and (not how.overwrite or (Path(source).exists() and place.samefile(source))):
+        raise ValueError(f"--out should be a new file; {out} exists. Choose another name, or --overwrite it.")
+    models = load_models(folder)
+    notes: list[str] = []
+    cells, statistics, are_patients = read_asked(source, models, how, notes)
+    require_groups(cells, how.by)
+    if is_file:
+        answers = _answers(models, cells, statistics, are_patients)
+        _write(answers, cells, place, how.by)
+        _say(answers, how.by, cells)
+        typer.echo(f"{cells.n_obs:,} cells: {out}")
+        return
+    first = next(iter(models.values()))
+    with (
+        run_folder.start(
+            out,
+            verb="predict",
+            command=summary.typed(),
+            fields={
+                "model": type(first).__name__,
+                "folder": folder,
+                "by": list(how.by),
+                "threshold": first.spec_["threshold"],
+                "drugs": list(models),
+            },
+            title=f"{cells.n_obs:,} cells by {type(first).__name__}",
+            inputs=[source],
+            overwrite=how.overwrite,
+        ) as run,
+        summary.kept_warnings(run),
+    ):
+        run.record["data"] = {"cells": cells.n_obs, "genes": cells.n_vars}
+        for note in notes:
+            run.note(note)
+        with run.timed("predict"):
+            answers = _answers(models, cells, statistics, are_patients)
+        _write_run(run, answers, models, cells, how.by)
+    summary.finish(run)
+
+
+def load_models(folder: str) -> dict[str, Any]:
+    """Models by drug."""
+    from galenic.models.base import load
+
+    places = _several(folder)
+    if not places:
+        model = load(folder)
+        return {str(model.spec_.get("drug") or "the drug"): model}
+    return {str(model.spec_.get("drug") or place.name): model for place in places for model in [load(place)]}
+
+
+def _several(folder: str) -> list[Path]:
+    inside = Path(folder) / MODELS
+    return sorted(place for place in inside.iterdir() if (place / "model.json").is_file()) if inside.is_dir() else []
+
+
+def read_asked(source: str, models: dict[str, Any], how: PredictFlags, notes: list[str]) -> tuple[AnnData, Any, bool]:
+    """Cells out of an h5ad file; or patients out of a table of bulk expression, log2(x + 1).
+
+    Patients are standardised by their own means and standard deviations, and each is judged by itself: neighbours of a
+    tumour are other people's.
+    """
+    from galenic.cli.cells import read_cells
+    from galenic.data.read.files import kind_of_file
+
+    if not Path(source).exists():
+        raise FileNotFoundError(f"cells should be a file; {source} does not exist. Check the path.")
+    statistics = None if how.statistics == "as fitted" else how.statistics
+    if Path(source).is_file() and kind_of_file(source) == "h5ad":
+        return read_cells(source, notes=notes), statistics, False
+    return read_patients(source, next(iter(models.values())), how.symbols), statistics or "own", True
+
+
+def read_patients(source: str, model: Any, symbols: str | None) -> AnnData:
+    """Bulk expression of patients: TCGA as Xena publishes it (log2(TPM + 1)), or any matrix of logs.
+
+    A model that was fitted on counts or natural units reads ln(1 + 10,000 x share): log2(x + 1) is then undone.
+    """
+    import numpy as np
+
+    from galenic.cli import inputs
+    from galenic.data import read
+    from galenic.data.genes import standardise_genes
+    from galenic.data.read.matrices import to_anndata
+
+    frame = read.matrix(source)
+    if frame.index.str.match(r"^TCGA-\w{2}-\w{4}-\d{2}").all():
+        patients = read.xena(source, symbols=inputs.symbols(symbols))
+    else:
+        patients = to_anndata(standardise_genes(frame, symbols=inputs.symbols(symbols))[0])
+    X = np.asarray(patients.X, dtype=np.float64)
+    absent = np.isnan(X).any(axis=0)
+    patients, X = patients[:, ~absent].copy(), X[:, ~absent]
+    patients.X = np.exp2(X) - 1 if model.spec_["kind"] in ("counts", "linear") else X
+    typer.echo(f"{patients.n_obs:,} samples of bulk expression; each is judged by itself")
+    return patients
+
+
+def _alone(model: Any) -> Any:
+    """The model with each cell judged by itself."""
+    from dataclasses import replace
+
+    if not getattr(model, "neighbours", 0):
+        return model
+    copied = replace(model, neighbours=0)
+    copied._restore(model.spec_, model.arrays_)
+    return copied
+
+
+def _answers(models: dict[str, Any], cells: AnnData, statistics: Any, alone: bool) -> dict[str, pd.DataFrame]:
+    asked = {drug: _alone(model) if alone else model for drug, model in models.items()}
+    return {drug: model.predict(cells, statistics=statistics) for drug, model in asked.items()}
+
+
+def _write(answers: dict[str, pd.DataFrame], cells: AnnData, place: Path, by: tuple[str, ...]) -> None:
+    """A table with a row a cell, or the cells with columns in ``obs``, whole or not at all."""
+    from galenic.cli.cell_tables import prediction_table
+    from galenic.data.gctx.sniff import writing_explained, written_whole
+
+    with writing_explained(str(place)):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    joined = columns_of(answers)
+    with written_whole(place) as part:
+        if place.suffix == ".h5ad":
+            whole = cells.to_memory() if cells.isbacked else cells.copy()
+            whole.obs = whole.obs.drop(columns=list(joined), errors="ignore").join(joined)
+            whole.write_h5ad(part)
+        else:
+            table = prediction_table(joined, cells, by=by)
+            table.to_csv(part, index=False) if place.suffix == ".csv" else table.to_parquet(part, index=False)
+
+
+def columns_of(answers: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Predictions of one drug as they are; of several with the drug before the name of each column."""
+    import pandas as pd
+
+    if len(answers) == 1:
+        return next(iter(answers.values()))
+    kept = ("probability", "sd", "label", "abstain")
+    return pd.concat(
+        {f"{drug}_{name}": table[name] for drug, table in answers.items() for name in kept}, axis=1
+    )  # fmt: skip
+
+
+def _write_run(
+    run: Run, answers: dict[str, pd.DataFrame], models: dict[str, Any], cells: AnnData, by: tuple[str, ...]
+) -> None:
+    from galenic.cli import cell_tables as tables
+
+    if len(answers) > 1:
+        write_ranking(run, answers, cells, by)
+        return
+    drug, predicted = next(iter(answers.items()))
+    model = models[drug]
+    table = tables.prediction_table(predicted, cells, by=by)
+    run.write("cells", tables.with_places(table, cells, model.use_rep))
+    if cells.X is not None:
+        from galenic.data.diagnose_cells import coverage_of_cells
+
+        run.write("coverage", coverage_of_cells(cells, model.spec_["features"], rep=model.use_rep))
+    if "direction" in predicted.attrs:
+        run.record["fields"]["direction"] = predicted.attrs["direction"]
+    tables.say_prediction(predicted, drug)
+    tables.write_summaries(run, table, by)
+
+
+def write_ranking(run: Run, answers: dict[str, pd.DataFrame], cells: AnnData, by: tuple[str, ...]) -> None:
+    """Drugs ranked over all cells, and within each group; a column of each drug for each cell."""
+    import pandas as pd
+
+    from galenic.cli.cell_tables import prediction_table, write_csv
+    from galenic.evaluate.cell_summary import rank_drugs, summarise_cells
+
+    ranking = rank_drugs(answers)
+    run.write("drug_ranking", ranking)
+    write_csv(run, "cells_by_drug", prediction_table(columns_of(answers), cells, by=by))
+    for name in by:
+        parts = [summarise_cells(table.assign(**{name: cells.obs[name].to_numpy()}), name).assign(drug=drug)
+                 for drug, table in answers.items()]  # fmt: skip
+        write_csv(run, f"summary_{name}", pd.concat(parts, ignore_index=True))
+    _say_ranking(ranking)
+
+
+def _say(answers: dict[str, pd.DataFrame], by: tuple[str, ...], cells: AnnData) -> None:
+    from galenic.cli.cell_tables import say_prediction
+    from galenic.evaluate.cell_summary import rank_drugs, summarise_cells
+
+    if len(answers) > 1:
+        _say_ranking(rank_drugs(answers))
+        return
+    drug, table = next(iter(answers.items()))
+    say_prediction(table, drug)
+    for name in by:
+        groups = summarise_cells(table.assign(**{name: cells.obs[name].to_numpy()}), name)
+        typer.echo(f"by {name}:\n{groups.round(2).to_string(index=False)}")
+
+
+def _say_ranking(ranking: pd.DataFrame) -> None:
+    shown = ranking[["rank", "drug", "probability", "low", "high", "share_sensitive", "abstained"]].head(20)
+    typer.echo(shown.round(2).to_string(index=False))
+
+
+def _require_own(how: PredictFlags) -> None:
+    plain = type(how)()
+    for field in fields(how):
+        if field.name not in OWN and getattr(how, field.name) != getattr(plain, field.name):
+            flag = field.name.replace("_", "-")
+            raise ValueError(f"--{flag} is for other models; this one predicts single cells. Leave it out.")
