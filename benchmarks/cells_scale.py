@@ -58,7 +58,7 @@ def written(path: Path, n: int) -> None:
                 group[name][starts[-1] :] = values
             starts += (starts[-1] + part.indptr[1:]).tolist()
         del group["indptr"]
-        group["indptr"] = np.array(starts, dtype=np.int64)
+        group["indptr"] = np.array(starts, dtype=np.int32)
         group.attrs["shape"] = (n, cells.n_vars)
     names = pd.DataFrame(index=[f"CELL{number:07d}" for number in range(n)])
     with h5py.File(draft, "r+") as file:

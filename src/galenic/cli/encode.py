@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 
 ENCODERS = ("scfoundation", "geneformer")
 SUFFIXES = (".h5ad", ".parquet", ".csv")
+SCFOUNDATION = (
+    "galenic ships and downloads no weights. models.ckpt is linked from the readme of biomap-research/scFoundation on "
+    "GitHub, and OS_scRNA_gene_index.19264.tsv lies in that repository. The weights are for non-commercial research "
+    "only and may not be passed on: read MODEL_LICENSE there first."
+)
+GENEFORMER = (
+    "galenic ships and downloads no weights. Folders of models (config.json and model.safetensors) and the "
+    "dictionaries of genes are published at huggingface.co/ctheodoris/Geneformer under Apache-2.0; fetch large files "
+    "with 'git lfs pull'."
+)
+"""Where weights are published, and under which licence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +54,9 @@ class EncodeFlags:
         Most genes that are encoded at once: fewer need less memory.
     device
         Where the network computes: cpu, cuda, mps, auto.
+    devices
+        How many devices share the work (graphics cards, or processes with --device cpu); more than one needs the extra
+        [scale].
     jobs
         Chunks at the same time.
     progress
@@ -59,6 +73,7 @@ class EncodeFlags:
     chunk_cells: int = 256
     batch_tokens: int = 16_384
     device: str = "auto"
+    devices: int = 1
     jobs: int = 1
     progress: bool = True
     overwrite: bool = False
@@ -84,57 +99,87 @@ def command(encoder: str) -> Any:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     data = typer.Argument(..., help="Counts of human cells: h5ad, or a matrix cells x genes (CSV, TSV, Parquet).")
     out = typer.Option(..., "--out", help="File to write: .h5ad (the data with obsm), .parquet or .csv.")
-    if encoder == "scfoundation":
-        from galenic.foundation.scfoundation_fields import ScFoundationFields as OwnFields
+    make = _scfoundation if encoder == "scfoundation" else _geneformer
+    app.command(name=encoder)(make(data, out))
+    return typer.main.get_command(app)
 
-        weights = typer.Option(..., "--weights", help="models.ckpt, as published by its authors.")
-        genes = typer.Option(..., "--genes", help="OS_scRNA_gene_index.19264.tsv of the scFoundation repository.")
-        key = typer.Option("cell", "--key", help="Model in the file: cell, rde (read depth enhancement) or gene.")
 
-        def scfoundation(
-            data: str = data, weights: str = weights, genes: str = genes, out: str = out, key: str = key, **flags: Any
-        ) -> None:
-            """Embed cells with scFoundation, from counts; in h5ad as obsm["X_scfoundation"]."""
-            from galenic.foundation import ScFoundation
+def _scfoundation(data: Any, out: Any) -> Any:
+    from galenic.foundation.scfoundation_fields import ScFoundationFields
 
-            settings = vars(collect(OwnFields, flags))
-            _require_new(out, flags["overwrite"])
-            found = ScFoundation.load(weights, genes=genes, key=key, **settings)
-            encode(found, "X_scfoundation", data, out, collect(EncodeFlags, flags))
+    weights = typer.Option(None, "--weights", help="models.ckpt, as published by its authors.")
+    genes = typer.Option(None, "--genes", help="OS_scRNA_gene_index.19264.tsv of the scFoundation repository.")
+    key = typer.Option("cell", "--key", help="Model in the file: cell, rde (read depth enhancement) or gene.")
 
-        app.command(name=encoder)(add(scfoundation, OwnFields, EncodeFlags))
-        return typer.main.get_command(app)
+    def scfoundation(
+        data: str = data,
+        weights: str | None = weights,
+        genes: str | None = genes,
+        out: str = out,
+        key: str = key,
+        **flags: Any,
+    ) -> None:
+        from galenic.foundation import ScFoundation
+
+        settings = vars(collect(ScFoundationFields, flags))
+        _require_new(out, flags["overwrite"])
+        path = _require_named(weights, "weights", "models.ckpt", SCFOUNDATION)
+        order = _require_named(genes, "genes", "OS_scRNA_gene_index.19264.tsv", SCFOUNDATION)
+        found = ScFoundation.load(path, genes=order, key=key, **settings)
+        encode(found, "X_scfoundation", data, out, collect(EncodeFlags, flags))
+
+    said = 'Embed cells with scFoundation, from counts; in h5ad as obsm["X_scfoundation"].'
+    scfoundation.__doc__ = f"{said} {SCFOUNDATION}"
+    return add(scfoundation, ScFoundationFields, EncodeFlags)
+
+
+def _geneformer(data: Any, out: Any) -> Any:
+    from galenic.cli.perturb_genes import GeneFlags, perturb_genes
+
     own = _fields_of_geneformer()
-    folder = typer.Option(..., "--weights", help="Folder of the model: config.json and its weights, as published.")
+    folder = typer.Option(None, "--weights", help="Folder of the model: config.json and its weights, as published.")
     tables = typer.Option(None, "--dictionaries", help="Folder or files of the dictionaries, separated by commas.")
 
     def geneformer(
-        data: str = data, weights: str = folder, out: str = out, dictionaries: str | None = tables, **flags: Any
+        data: str = data,
+        weights: str | None = folder,
+        out: str = out,
+        dictionaries: str | None = tables,
+        **flags: Any,
     ) -> None:
-        """Embed cells with Geneformer, from counts; in h5ad as obsm["X_geneformer"]."""
         from galenic.foundation import Geneformer
 
-        _require_new(out, flags["overwrite"])
+        how, asked = collect(EncodeFlags, flags), collect(GeneFlags, flags)
+        asked.require_own(out, how) if asked.asked else _require_new(out, how.overwrite)
+        path = _require_named(weights, "weights", "FOLDER", GENEFORMER)
         paths = None if dictionaries is None else [one.strip() for one in dictionaries.split(",") if one.strip()]
         named = paths[0] if paths is not None and len(paths) == 1 else paths
-        found = Geneformer.load(weights, dictionaries=named, **vars(collect(own, flags)))
-        encode(found, "X_geneformer", data, out, collect(EncodeFlags, flags))
+        found = Geneformer.load(path, dictionaries=named, **vars(collect(own, flags)))
+        if asked.asked:
+            perturb_genes(found, _opened(data)[0], out, how, asked)
+        else:
+            encode(found, "X_geneformer", data, out, how)
 
-    app.command(name=encoder)(add(geneformer, own, EncodeFlags))
-    return typer.main.get_command(app)
+    geneformer.__doc__ = (
+        'Embed cells with Geneformer, from counts; in h5ad as obsm["X_geneformer"]. Or, with --delete or '
+        f"--overexpress, measure how far cells move when a gene is perturbed. {GENEFORMER}"
+    )
+    return add(geneformer, own, GeneFlags, EncodeFlags)
 
 
 def encode(encoder: Any, name: str, data: str, out: str, how: EncodeFlags) -> None:
     """Read counts, say what of them reaches the encoder, encode them, and write the vectors whole or not at all."""
     from galenic.cli.inputs import symbols
 
+    fabric = None if how.devices == 1 else _launched(how)
+    leads = fabric is None or fabric.is_global_zero
     adata, is_file = _opened(data)
     where: dict[str, Any] = {"genes": how.gene_column, "layer": how.layer, "aliases": symbols(how.aliases)}
     report = encoder.coverage(adata, **where)
-    for row in report.to_dict("records"):
+    for row in report.to_dict("records") if leads else ():
         examples = f" (first: {row['examples']})" if row["dropped"] and row["examples"] else ""
         typer.echo(f"{row['step']}: {row['kept']:,} kept, {row['dropped']:,} not: {row['why']}{examples}")
-    if how.coverage:
+    if how.coverage and leads:
         report.to_csv(how.coverage, index=False)
     vectors = encoder.embed(
         adata,
@@ -143,13 +188,48 @@ def encode(encoder: Any, name: str, data: str, out: str, how: EncodeFlags) -> No
         max_tokens_in_batch=how.batch_tokens,
         device=how.device,
         n_jobs=how.jobs,
+        fabric=fabric,
         checkpoint=how.checkpoint,
         progress=how.progress,
     )
+    if not leads:
+        return
     _write(Path(out), vectors, name, adata, Path(data) if is_file else None)
     typer.echo(f"{len(vectors):,} cells, {vectors.shape[1]:,} numbers each: {out}")
     if how.checkpoint:
         typer.echo(f"{how.checkpoint} is no longer needed")
+
+
+def _launched(how: EncodeFlags) -> Any:
+    """The same command once more for each further device, joined by a Fabric; this process is the first."""
+    import torch
+
+    from galenic.train.devices import pick
+
+    place = pick(how.device)
+    here = {"cuda": torch.cuda.device_count(), "cpu": how.devices}.get(place.type, 1)
+    if how.devices < 1 or how.devices > here:
+        raise ValueError(
+            f"--devices should be from 1 to {max(here, 1):,}, the devices of kind {place.type} that are here; received "
+            f"{how.devices:,}. Ask for fewer."
+        )
+    try:
+        from lightning.fabric import Fabric
+    except ImportError as error:
+        raise ValueError(
+            f"several devices are joined by lightning, which is not installed ({error}). Install galenic[scale], or "
+            "leave --devices out."
+        ) from error
+    fabric = Fabric(accelerator=place.type, devices=how.devices, strategy="ddp")
+    fabric.launch()
+    return fabric
+
+
+def _require_named(path: str | None, flag: str, shown: str, published: str) -> str:
+    """The path that was given; where none was, say where the file can be had."""
+    if path is None:
+        raise ValueError(f"{flag} are expected: --{flag} {shown}; none were named. {published}")
+    return path
 
 
 def _fields_of_geneformer() -> type:

@@ -78,8 +78,24 @@ def _step(name: str) -> Any:
         return command_of(find("ScATD"))
     encoder = find("ScATDEncoder")
 
-    def pretrain(out: str = typer.Option(..., "--out", help="Run folder to write."), **flags: Any) -> None:
-        fit(collect(encoder, flags), out, collect(AtlasFlags, flags), None)
+    def pretrain(
+        out: str = typer.Option(..., "--out", help="Run folder to write."),
+        published: str | None = typer.Option(
+            None,
+            "--published",
+            help="Take weights that were published for scATD (PyTorch or safetensors), as they "
+            "are, in place of training: with --use-rep for those on an embedding, or --genes for those on genes.",
+        ),  # fmt: skip
+        genes: str | None = typer.Option(
+            None, "--genes", help="Table of the genes that published weights read, in their order (gene_name)."
+        ),
+        **flags: Any,
+    ) -> None:
+        model, atlas = collect(encoder, flags), collect(AtlasFlags, flags)
+        if published is None:
+            fit(model, out, atlas, None)
+        else:
+            keep_published(model, out, atlas, published, genes)
 
     def distil(
         out: str = typer.Option(..., "--out", help="Run folder to write."),
@@ -127,6 +143,36 @@ def fit(model: Any, out: str, atlas: AtlasFlags, teacher_folder: str | None) -> 
             if value is not None:
                 run.record["fields"][key] = value
                 typer.echo(f"{WORDS[key]}: {value:.2f}" if isinstance(value, float) else f"{WORDS[key]}: {value}")
+    summary.finish(run)
+
+
+def keep_published(model: Any, out: str, atlas: AtlasFlags, weights: str, genes: str | None) -> None:
+    """Keep an encoder with published weights in the run folder ``out``; nothing is trained."""
+    from galenic.cli import summary
+    from galenic.foundation.scfoundation_genes import read_genes
+    from galenic.models.fields import to_dict
+    from galenic.report import run as run_folder
+
+    plain = to_dict(type(model)())
+    other = [name for name, value in to_dict(model).items() if value != plain[name] and name != "use_rep"]
+    other += ["cells"] if atlas.cells else []
+    if other:
+        raise ValueError(
+            f"published weights are taken as they are, and --{other[0].replace('_', '-')} is for training. Leave it out."
+        )
+    names = None if genes is None else list(read_genes(genes))
+    kept = type(model).from_published(weights, use_rep=model.use_rep, features=names)
+    with run_folder.start(
+        out,
+        verb="fit",
+        command=summary.typed(),
+        fields={"model": "ScATDEncoder, published weights", **to_dict(kept)},
+        title=f"ScATDEncoder with published weights on {len(kept.spec_['features']):,} features",
+        inputs=[path for path in (weights, genes) if path],
+        overwrite=atlas.overwrite,
+    ) as run:
+        kept.save(run.path("model"))
+        typer.echo(f"{len(kept.spec_['features']):,} features, {kept.n_latent} latents, shape of {kept.preset}")
     summary.finish(run)
 
 

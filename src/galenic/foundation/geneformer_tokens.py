@@ -16,6 +16,7 @@ LOWEST, HIGHEST = 2.0**-31, 2.0**32
 """Values beyond are ties: no count over a median of a human gene comes near them."""
 TOP = int(np.float64(HIGHEST).view(np.int64))
 VALUE_BITS = (TOP - int(np.float64(LOWEST).view(np.int64))).bit_length()
+"""Above them stands the cell, and the lowest of them give way to the token."""
 
 
 class Tokens(NamedTuple):
@@ -143,25 +144,26 @@ def _block(
     columns = counts.indices[starts[0] : starts[-1]]
     values = weights.take(columns)
     values *= counts.data[starts[0] : starts[-1]]
-    lengths, there = np.diff(starts), values > 0
-    if not there.all():
+    lengths = np.diff(starts)
+    if not values.all():
+        there = values > 0
         values, columns = values[there], columns[there]
         lengths = np.diff(np.concatenate([[0], np.cumsum(there)])[starts - starts[0]])
     np.clip(values, LOWEST, HIGHEST, out=values)
     # Floating point numbers above 0 are in the order of their bits read as whole numbers.
     keys = values.view(np.int64)
     np.subtract(TOP, keys, out=keys)
-    token_bits = int(tokens.max(initial=0)).bit_length()
-    keys >>= max(VALUE_BITS + token_bits + CELL_BITS - 63, 0)
-    keys <<= token_bits
+    of_token = (1 << int(tokens.max(initial=0)).bit_length()) - 1
+    keys &= ~of_token
     keys |= tokens.take(columns)
-    keys |= np.repeat(np.arange(len(lengths), dtype=np.int64) << (63 - CELL_BITS), lengths)
+    keys |= np.repeat(np.arange(len(lengths), dtype=np.int64) << VALUE_BITS, lengths)
     keys.sort()
-    keys &= (1 << token_bits) - 1
-    found = keys.astype(np.int32)
     if max_tokens is not None and int(lengths.max(initial=0)) > max_tokens:
-        rank = np.arange(len(found)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        found, lengths = found[rank < max_tokens], np.minimum(lengths, max_tokens)
+        kept = np.minimum(lengths, max_tokens)
+        stays = np.tile([True, False], len(lengths))
+        keys, lengths = keys[np.repeat(stays, np.column_stack([kept, lengths - kept]).ravel())], kept
+    keys &= of_token
+    found = keys.astype(np.int32)
     return lengths, found
 
 

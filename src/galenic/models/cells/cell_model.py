@@ -231,11 +231,11 @@ class CellModel(Model):
         slope, intercept = self.arrays_["calibration"]
         return self._table(cells, matrix, sigmoid(slope * scores + intercept))
 
-    def matrix(self, cells: AnnData) -> CellMatrix:
-        """The features of fitting out of ``cells``; raise ``ValueError`` where too many are missing."""
+    def matrix(self, cells: AnnData, features: list[str] | None = None) -> CellMatrix:
+        """Features (those of fitting) out of ``cells``; raise ``ValueError`` where too many are missing."""
         self._check_fitted()
         require_unique(cells.obs_names, "barcodes of the cells")
-        features = self.spec_["features"]
+        features = self.spec_["features"] if features is None else features
         matrix = CellMatrix.of(cells, use_rep=self.use_rep, features=features)
         if matrix.found.mean() < SMALLEST_SHARE:
             absent = [name for name, found in zip(features, matrix.found, strict=True) if not found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,6 +122,21 @@ class FewShot:
         kernel = known @ known.T + NOISE * np.eye(len(y))
         weights = known.T @ np.linalg.solve(kernel, target)
         return cls(axes, weights, -float(centre @ weights), scales, _right(kernel, target))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All numbers, by name."""
+        return {
+            "mean": self.axes.mean, "sd": self.axes.sd, "axes": self.axes.axes.astype(np.float32),
+            "weights": self.weights, "scales": self.scales, "intercept": np.array([self.intercept]),
+            "right": np.array([self.right]),
+        }  # fmt: skip
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, np.ndarray]) -> FewShot:
+        """Out of what :meth:`arrays` gave."""
+        axes = Axes(arrays["mean"], arrays["sd"], arrays["axes"].astype(np.float64))
+        intercept, right = (float(arrays[name][0]) for name in ("intercept", "right"))
+        return cls(axes, arrays["weights"], intercept, arrays["scales"], right)
 
     def score(self, matrix: CellMatrix, graph: Neighbourhood | None, spread: float) -> np.ndarray:
         """Score of each cell, above 0 = sensitive."""

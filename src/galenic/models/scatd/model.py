@@ -16,7 +16,7 @@ from galenic.models.cells.cell_model import CellModel, standardised
 from galenic.models.cells.source import Source
 from galenic.models.fields import param
 from galenic.models.scatd.answer import Answer, answered
-from galenic.models.scatd.few_shot import Axes, FewShot
+from galenic.models.scatd.few_shot import FewShot
 from galenic.models.scatd.fitting import Fit
 from galenic.models.scatd.network import CellFunction
 from galenic.models.scatd.restoring import function_of
@@ -229,10 +229,7 @@ class ScATD(CellModel):
         found = FewShot.of(matrix, self._graph(target), rows, y, spread=self.spread, seed=self.seed)
         spec |= {"few": len(y), "few_right": found.right, "few_features": matrix.features}
         spec.setdefault("n_members", 1)
-        return {
-            "few/mean": found.axes.mean, "few/sd": found.axes.sd, "few/axes": found.axes.axes.astype(np.float32),
-            "few/weights": found.weights, "few/scales": found.scales, "few/intercept": np.array(found.intercept),
-        }  # fmt: skip
+        return {f"few/{name}": array for name, array in found.arrays().items()}
 
     def _graph(self, cells: AnnData) -> Neighbourhood | None:
         """Nearest cells by all that these cells have measured, whether lines have it or not."""
@@ -345,16 +342,8 @@ class ScATD(CellModel):
         return explain(self, cells, **how)
 
     def _answer_few(self, cells: AnnData, graph: Neighbourhood | None) -> pd.DataFrame:
-        arrays, features = self.arrays_, self.spec_["few_features"]
-        axes = Axes(arrays["few/mean"], arrays["few/sd"], arrays["few/axes"].astype(np.float64))
-        few = FewShot(
-            axes,
-            arrays["few/weights"],
-            float(arrays["few/intercept"].item()),
-            arrays["few/scales"],
-            self.spec_["few_right"],
-        )
-        matrix = CellMatrix.of(cells, use_rep=self.use_rep, features=features)
+        known = {name.removeprefix("few/"): a for name, a in self.arrays_.items() if name.startswith("few/")}
+        few, matrix = FewShot.restored(known), self.matrix(cells, self.spec_["few_features"])
         scores = few.score(matrix, graph, self.spread)
         return answered(
             Answer(
