@@ -20,7 +20,9 @@ _MODULES = {
     "simulate": "galenic.data.simulate",
 }
 _NAMES = {
+    "Geneformer": "galenic.foundation.geneformer",
     "ResponseData": "galenic.data.response",
+    "ScFoundation": "galenic.foundation.scfoundation",
     "SimilarityIndex": "galenic.search.index",
     "Training": "galenic.train",
     "benchmark": "galenic.benchmarking",

@@ -51,11 +51,11 @@ def dictionaries(series: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def tensors() -> dict[str, torch.Tensor]:
+def tensors(config: dict[str, Any] = CONFIG) -> dict[str, torch.Tensor]:
     """Random weights by their published names."""
-    rng, f = np.random.default_rng(0), CONFIG["intermediate_size"]
-    shapes = {"embeddings.word_embeddings.weight": (VOCAB, WIDTH)}
-    shapes["embeddings.position_embeddings.weight"] = (POSITIONS, WIDTH)
+    rng, f, vocab = np.random.default_rng(0), CONFIG["intermediate_size"], config["vocab_size"]
+    shapes = {"embeddings.word_embeddings.weight": (vocab, WIDTH)}
+    shapes["embeddings.position_embeddings.weight"] = (config["max_position_embeddings"], WIDTH)
     shapes["embeddings.token_type_embeddings.weight"] = (2, WIDTH)
     shapes |= {f"embeddings.LayerNorm.{part}": (WIDTH,) for part in ("weight", "bias")}
     for i in range(LAYERS):
@@ -69,7 +69,7 @@ def tensors() -> dict[str, torch.Tensor]:
     named = {
         f"bert.{name}": torch.tensor(rng.normal(0, 0.5, shape), dtype=torch.float32) for name, shape in shapes.items()
     }
-    named["cls.predictions.bias"] = torch.zeros(VOCAB)
+    named["cls.predictions.bias"] = torch.zeros(vocab)
     named["cls.predictions.transform.dense.weight"] = torch.eye(WIDTH)
     named["cls.predictions.transform.dense.bias"] = torch.zeros(WIDTH)
     named["cls.predictions.transform.LayerNorm.weight"] = torch.ones(WIDTH)
@@ -77,14 +77,22 @@ def tensors() -> dict[str, torch.Tensor]:
     return named
 
 
-def write_model(folder: Path, series: str = "v1", *, weights: str = "safetensors", kind: str = "pkl") -> Path:
-    """A folder with configuration, weights and dictionaries.
+def write_model(
+    folder: Path,
+    series: str = "v1",
+    *,
+    weights: str = "safetensors",
+    kind: str = "pkl",
+    config: dict[str, Any] | None = None,
+) -> Path:
+    """A folder with configuration (``config`` is what differs in it), weights and dictionaries.
 
     ``weights``: "safetensors", "bin", or "old" (a bin with the names of old files); ``kind``: "pkl" or "json".
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    named = tensors()
+    whole = {**CONFIG, **(config or {})}
+    (folder / "config.json").write_text(json.dumps(whole))
+    named = tensors(whole)
     if weights == "safetensors":
         save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
     else:

@@ -39,6 +39,7 @@ def blocks(language: str, page: Path = README) -> list[str]:
 
 
 PAGES = [README, *(METHODS / f"{name}.md" for name in ("kdrug", "readacross", "xtransfercdr", "deeppert", "floors"))]
+WITH_COMMANDS = [README, *sorted(METHODS.glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -54,8 +55,8 @@ def test_commands_of_the_pages_are_understood(tmp_path: Path) -> None:
     """Each galenic line of README and methods parses: its verb and every flag exist."""
     lines = [
         line
-        for page in PAGES
-        for block in blocks("sh", page)
+        for page in WITH_COMMANDS
+        for block in blocks("(?:sh|bash)", page)
         for line in block.replace("\\\n", " ").splitlines()
         if line.startswith("galenic ")
     ]

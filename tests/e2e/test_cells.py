@@ -72,6 +72,7 @@ def _bad(folder: Path, cells: AnnData) -> None:
         folder / "more.csv", index=False
     )
     few.assign(barcode="other").to_csv(folder / "others.csv", index=False)
+    cells[:0].write_h5ad(folder / "none.h5ad")
     names = {"strange": [f"OTHER{n}" for n in range(60)]}
     names["mouse"] = [f"G{chr(97 + n // 26)}{chr(97 + n % 26)}x" for n in range(60)]
     for name, genes in names.items():
@@ -230,6 +231,58 @@ def test_few_labels_are_learned_from(files: Path) -> None:
     assert auroc(truth, cells["probability"].reindex(truth.index)) > 0.9
 
 
+def test_few_labels_that_were_learned_from_are_no_test_and_may_contradict_the_lines(files: Path) -> None:
+    """Cells whose labels were given are not scored; labels that turn the lines round are told."""
+    few = pd.read_csv(files / "few.csv")
+    few.assign(label=few["label"].map({"sensitive": 0, "resistant": 1})).to_csv(files / "turned.csv", index=False)
+    for name, is_told in (("few", False), ("turned", True)):
+        done = run_galenic(
+            "fit", "scatd", "transfer", "--bulk", "bulk.h5ad", "--target", "cells.h5ad", "--few", f"{name}.csv", *FAST,
+            "--truth", "label", "--out", f"{name}_told", cwd=files,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        cells = pd.read_csv(files / f"{name}_told" / "cells.csv").set_index("cell")
+        assert cells.index[cells["truth"].isna()].tolist() == cells.index[cells.index.isin(few["barcode"])].tolist()
+        assert ("--label-convention sensitive=0" in done.stderr) == is_told
+
+
+def test_the_truth_has_a_convention_of_its_own(files: Path) -> None:
+    """Labels of lines in one convention do not turn round those that the cells are judged by."""
+    how = ("fit", "cell-centroid", "--expression", "expression.csv", "--labels", "published.csv", "--label-convention",
+           "sensitive=0", "--drug", "plx4720", "--target", "cells.h5ad", "--floors", "none", "--truth", "label")  # fmt: skip
+    for convention in ("sensitive=1", "sensitive=0"):
+        done = run_galenic(*how, "--truth-convention", convention, "--out", f"by_{convention}", cwd=files)
+        assert done.returncode == 0, done.stderr
+    right, turned = (
+        pd.read_csv(files / f"by_{one}" / "cell_scores.csv").set_index(["group", "metric"])["value"]["all", "auroc"]
+        for one in ("sensitive=1", "sensitive=0")
+    )
+    assert right > 0.8
+    assert right + turned == pytest.approx(1)
+
+
+def test_an_encoder_is_no_model_and_says_what_it_keeps(files: Path, scatd: Path) -> None:
+    done = run_galenic("predict", "student", "cells.h5ad", "--out", "no.csv", cwd=files)
+    assert done.returncode == 2
+    assert "--encoder student" in done.stderr
+    page = (files / "student" / "report.html").read_text(encoding="utf-8")
+    assert "What the encoder keeps" in page
+    assert "teacher&#39;s latents" in page or "teacher's latents" in page
+
+
+def test_lines_without_expression_are_counted(files: Path) -> None:
+    """Reading leaves out lines before the drug is looked at; the run says so."""
+    table = pd.read_csv(files / "expression.csv")
+    table.iloc[20:].to_csv(files / "fewer.csv", index=False)
+    done = run_galenic(
+        "fit", "cell-centroid", "--response", "response.csv", "--expression", "fewer.csv", "--drugs", "drugs.csv",
+        "--drug", "PLX-4720", "--target", "cells.h5ad", "--floors", "none", "--out", "fewer", cwd=files,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    coverage = pd.read_csv(files / "fewer" / "coverage.csv").set_index("step")
+    assert coverage.loc["expression", ["kept", "dropped"]].tolist() == [70, 20]
+
+
 def test_patients_of_a_cohort_by_the_same_road(files: Path, scatd: Path) -> None:
     """Bulk tumours as Xena publishes them, by their own statistics, each for itself."""
     done = run_galenic("predict", scatd, "TCGA-X.star_tpm.tsv", "--out", "patients.csv", cwd=files)
@@ -256,6 +309,9 @@ def test_several_drugs_are_ranked(files: Path) -> None:
     assert "PLX-4720" in done.stdout
     obs = anndata.read_h5ad(files / "many.h5ad").obs
     assert np.allclose(obs["PLX-4720_probability"], wide["PLX-4720_probability"])
+    refused = run_galenic("evaluate", "cells", "many", "--truth", "labels.csv", "--out", "no", cwd=files)
+    assert refused.returncode == 2
+    assert "holds those of several" in refused.stderr
 
 
 def test_labels_in_the_other_convention_are_converted(files: Path) -> None:
@@ -336,6 +392,10 @@ FIT = ("fit", "cell-ridge", "--floors", "none", "--out", "bad")
         (("--target", "cells.h5ad", *TABLES, "--drug", "Opposite", "--labels", "published.csv"), "table of labels"),
         (("--target", "cells.h5ad", *TABLES, "--drug", "PLX-4720", "--cut", "half"), "cut should be"),
         (("--target", "cells.h5ad", "--bulk", "bulk.h5ad", "--use-rep", "X_none"), "obsm['X_none']"),
+        (("--target", "cells.h5ad", "--bulk", "bulk.h5ad", "--use-rep", "X_umap"), "lines should carry"),
+        (("--target", "none.h5ad", "--bulk", "bulk.h5ad"), "there are no cells"),
+        (("--target", "cells.h5ad", *TABLES, "--drug", "PLX-4720", "--platform", "CCLE"), "none known"),
+        (("--target", "cells.h5ad", *TABLES, "--drug", "all", "--truth", "label"), "--truth holds labels for one drug"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(
@@ -356,6 +416,8 @@ def test_bad_input_is_refused_before_anything_is_written(
         (("predict", "ridge", "cells.h5ad", "--out", "x.csv", "--by", "donor"), "--by should name columns"),
         (("predict", "ridge", "strange.h5ad", "--out", "x.csv"), "half of the"),
         (("predict", "ridge", "absent.h5ad", "--out", "x.csv"), "does not exist"),
+        (("predict", "ridge", "none.h5ad", "--out", "x.csv"), "there are no cells"),
+        (("predict", "ridge", "cells.h5ad", "--out", "cells.h5ad", "--overwrite"), "another file than the cells"),
         (("evaluate", "cells", "ridge", "--truth", "others.csv", "--out", "x"), "same barcodes"),
         (("evaluate", "cells", "ridge", "--truth", "one_class.csv", "--out", "x"), "Rankings need both"),
         (("evaluate", "cells", "labels.csv", "--truth", "labels.csv", "--out", "x"), "'probability'"),

@@ -179,9 +179,42 @@ def test_words_are_encoders_and_paths_are_folders(folder: Path, tmp_path: Path) 
         assert shown.returncode == 0
         assert f"Usage: galenic embed {word}" in shown.stdout
         assert "--checkpoint" in shown.stdout
-    lacking = galenic("embed", "scfoundation", "cells.h5ad", "--out", "out.h5ad", cwd=folder)
-    assert lacking.returncode == 2
-    assert "--weights" in lacking.stderr
+
+
+def test_where_weights_are_published_is_told(folder: Path) -> None:
+    """In the help, and where they are missing: the place and the licence."""
+    told = {
+        "scfoundation": ("biomap-research/scFoundation", "non-commercial research only"),
+        "geneformer": ("huggingface.co/ctheodoris/Geneformer", "Apache-2.0"),
+    }
+    for word, said in told.items():
+        shown = galenic("embed", word, "--help", cwd=folder)
+        lacking = galenic("embed", word, "cells.h5ad", "--out", "out.h5ad", cwd=folder)
+        assert lacking.returncode == 2
+        assert "weights are expected: --weights" in lacking.stderr
+        for words in said:
+            assert words in " ".join(shown.stdout.split())
+            assert words in lacking.stderr
+    assert "genes are expected: --genes" in refused(
+        folder, "scfoundation", "cells.h5ad", "--weights", "models.ckpt", "--out", "out.h5ad"
+    )
+
+
+@pytest.mark.slow
+def test_several_devices_share_the_work(folder: Path, expected: np.ndarray, tmp_path: Path) -> None:
+    pytest.importorskip("lightning", reason="lightning is in the extra [scale]")
+    flags = (*FILES, "--devices", "2", "--chunk-cells", "4", "--checkpoint", tmp_path / "kept")
+    done = galenic("embed", "scfoundation", "cells.h5ad", *flags, "--out", tmp_path / "out.h5ad", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("25 cells, ") == 1, "one process writes and tells"
+    found = anndata.read_h5ad(tmp_path / "out.h5ad").obsm["X_scfoundation"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert len(list((tmp_path / "kept").glob("chunk-*.npy"))) == 7
+
+
+def test_devices_that_are_not_here_are_refused(folder: Path, tmp_path: Path) -> None:
+    asked = ("scfoundation", "cells.h5ad", *FILES, "--out", tmp_path / "out.h5ad")
+    assert "--devices should be from 1 to" in refused(folder, *asked, "--devices", "0")
 
 
 def test_geneformer_from_its_folder(tmp_path: Path) -> None:

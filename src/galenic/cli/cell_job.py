@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from galenic.report.run import Run
 
 
+OPPOSITE = -0.5
+"""Correlation of what few labels and lines say of the cells, below which they contradict each other."""
+
+
 @dataclass
 class Job:
     """One run: the same target asked about one drug, or about several."""
@@ -25,7 +30,6 @@ class Job:
     model: Any
     target: AnnData
     how: TargetFlags
-    convention: str
     truth: pd.Series | None
     few: pd.Series | None
     sizes: list[int]
@@ -76,6 +80,7 @@ class Job:
         if "direction" in predicted.attrs:
             run.record["fields"]["direction"] = predicted.attrs["direction"]
         tables.say_prediction(predicted, str(bulk.uns.get("drug", "the drug")))
+        say_contradiction(run, model, self.target, predicted)
         tables.write_summaries(run, table, self.how.by)
         with run.timed("floors"):
             self.floors(bulk, cut)
@@ -93,7 +98,9 @@ class Job:
 
         found, said = [], []
         for name in self.names_of_floors():
-            floor = self.learn(find(name)(use_rep=self.model.use_rep, seed=self.model.seed), bulk, cut)  # type: ignore[call-arg]
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "labels should not depend on the platform")  # said of the model
+                floor = self.learn(find(name)(use_rep=self.model.use_rep, seed=self.model.seed), bulk, cut)  # type: ignore[call-arg]
             answer = floor.predict(self.target)
             found.append(pd.DataFrame({"floor": name, "cell": answer.index, "probability": answer["probability"],
                                        "label": answer["label"]}))  # fmt: skip
@@ -117,7 +124,7 @@ class Job:
         from galenic.models import find
         from galenic.tasks.cells import few_shot
 
-        truth = truth_of(self.target, self.how.few_shot_truth, self.convention)
+        truth = truth_of(self.target, self.how.few_shot_truth, self.how.truth_convention)
         assert truth is not None
         how = {"use_rep": model.use_rep, "seed": model.seed}
         models = {type(model).__name__: model} | {
@@ -201,6 +208,32 @@ def say_source(run: Run, model: Any) -> None:
     if source.get("auroc_within") is not None:
         said += f", within platforms {source['auroc_within']:.2f} (the platform alone {source['platform_alone']:.2f})"
     typer.echo(said)
+
+
+def say_contradiction(run: Run, model: Any, target: AnnData, predicted: pd.DataFrame) -> None:
+    """A warning where a few labels turn round what the lines say of the target with confidence."""
+    import numpy as np
+
+    from galenic.models.fields import with_params
+
+    if not {"few/weights", "start/weights"} <= set(model.arrays_):
+        return
+    lines = with_params(model, {})
+    learned = {name: array for name, array in model.arrays_.items() if not name.startswith("few/")}
+    lines._restore({**model.spec_, "few": 0}, learned)
+    said = lines.predict(target)
+    both = np.stack([said["score"], predicted["score"]])
+    both = both[:, np.isfinite(both).all(axis=0)]
+    if said["abstain"].all() or (both.std(axis=1) == 0).any():
+        return
+    alike = float(np.corrcoef(both)[0, 1])
+    if alike < OPPOSITE:
+        warnings.warn(
+            f"a few labels should say of the cells what lines say; scores of the two correlate at {alike:.2f}, while "
+            f"lines are sure of their direction ({said.attrs['direction']['confidence']:.2f}). The labels decide. If 1 "
+            "means resistant in them, give --label-convention sensitive=0.",
+            stacklevel=2,
+        )
 
 
 def say_truth(run: Run, truth: pd.Series, table: pd.DataFrame) -> None:

@@ -144,6 +144,9 @@ def say_prediction(table: pd.DataFrame, name: str) -> None:
     if row["answered"]:
         said += f"; of the others {row['share_sensitive']:.0%} are called sensitive, mean P {row['probability']:.2f}"
     typer.echo(said.replace("%", " %"))
+    n_empty = int(table["probability"].isna().sum())
+    if n_empty:
+        typer.echo(f"{n_empty:,} cells without any counts have no probability")
     why = table.attrs.get("direction", {}).get("why")
     if why:
         typer.echo(why)

@@ -22,6 +22,8 @@ LARGE = 1 << 30
 RESPONSES = ("response", "ln_ic50", "ic50", "auc")
 LINES = ("line", "cell_line", "cell_line_name")
 PLATFORMS = ("platform", "study", "source")
+LINES_READ = ("response table", "expression", "expression genes", "cells without matrices")
+"""Steps of reading that concern lines; the others are of drugs and their structures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +115,13 @@ def from_recipe(recipe: dict[str, Any]) -> LineFlags:
     return LineFlags(**values)
 
 
-def read_cells(path: str, what: str = "cells", notes: list[str] | None = None) -> AnnData:
+def read_cells(
+    path: str, what: str = "cells", notes: list[str] | None = None, *, use_rep: str | None = None
+) -> AnnData:
     """An h5ad file of cells, a large one a block at a time; what would be refused later is refused now.
 
-    What is worth a warning is added to ``notes``, for a run that has not begun yet.
+    What is worth a warning is added to ``notes``, for a run that has not begun yet. Where only an embedding is read
+    (``use_rep``), nothing is said of the scale of the genes.
     """
     import warnings
     from pathlib import Path
@@ -131,8 +136,8 @@ def read_cells(path: str, what: str = "cells", notes: list[str] | None = None) -
         adata = open_h5ad(place, backed=Path(place).stat().st_size >= LARGE)
     for name, severity, detail, remedy in findings_of_cells(adata, rep=""):
         if severity == "error":
-            raise ValueError(f"{what} should be of people and fit to be read; {name} in {path}: {detail}. {remedy}")
-        if severity == "warning":
+            raise ValueError(f"{what} should be fit to be read; {name} in {path}: {detail}. {remedy}")
+        if severity == "warning" and (use_rep is None or name != "values"):
             said = f"{name} of {path}: {detail}. {remedy}"
             warnings.warn(said, stacklevel=2)
             if notes is not None:
@@ -180,13 +185,15 @@ def read_lines(flags: LineFlags) -> ResponseData:
 
 
 def labelled(flags: LineFlags, drug: str, data: ResponseData) -> AnnData:
-    """Labelled lines of one drug out of tables."""
+    """Labelled lines of one drug out of tables, with what reading the tables left out."""
+    import pandas as pd
+
     from galenic.data.bulk import labelled_bulk
 
     cut: str | float = flags.cut
     if re.fullmatch(r"[\d.]+", flags.cut):
         cut = float(flags.cut)
-    return labelled_bulk(
+    bulk = labelled_bulk(
         data,
         drug,
         labels=flags.labels,
@@ -195,6 +202,10 @@ def labelled(flags: LineFlags, drug: str, data: ResponseData) -> AnnData:
         samples=flags.label_samples,
         platform=flags.platform,
     )
+    read = data.coverage[data.coverage["step"].isin(LINES_READ)]
+    if len(read):
+        bulk.uns["coverage"] = pd.concat([read, bulk.uns["coverage"]], ignore_index=True)
+    return bulk
 
 
 def labelled_file(flags: LineFlags) -> AnnData:

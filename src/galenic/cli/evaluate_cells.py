@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -107,7 +108,11 @@ def evaluate(source: str, out: str, how: EvaluateCellsFlags) -> None:
         if n_out:
             run.note(f"{n_out:,} of {len(table):,} predicted cells have no known label or no probability: left out.")
         run.record["data"] = {"cells": len(called)}
-        scores = score_cells(called, called["truth"].to_numpy(dtype=float), how.by)
+        by = how.by
+        if by is not None and called[by].nunique() < 2:
+            warnings.warn(f"column {by!r} holds one group: cells are drawn for the intervals instead.", stacklevel=2)
+            by = None
+        scores = score_cells(called, called["truth"].to_numpy(dtype=float), by)
         run.write("cell_scores", scores)
         run.write("cells", called)
         with pd.option_context("display.float_format", "{:.3f}".format):
@@ -125,6 +130,11 @@ def read_predictions(source: str) -> pd.DataFrame:
     from galenic.data.sensitivity_labels import CELL_ID
 
     path = Path(source)
+    if path.is_dir() and (path / "cells_by_drug.csv").is_file() and not (path / "cells.csv").is_file():
+        raise ValueError(
+            f"predictions of one drug are scored; {source} holds those of several. Predict with the model of one: "
+            f"'galenic predict {Path(source) / 'models' / 'DRUG'} cells.h5ad --out one.csv'."
+        )
     if path.is_dir():
         path = path / "cells.csv"
     if not path.exists():

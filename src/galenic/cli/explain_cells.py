@@ -84,7 +84,7 @@ def explain(folder: str, source: str | None, how: CellExplainFlags, more: Explai
     from galenic.report import run as run_folder
 
     model, drug = model_of(folder, how.drug)
-    cells = read_cells(source)
+    cells = read_cells(source, use_rep=model.use_rep)
     reference = read_cells(how.reference, "the reference") if how.reference else None
     truth = truth_of(cells, how.truth, "sensitive=1")
     truth = None if truth is None else truth.reindex(cells.obs_names).to_numpy()
@@ -134,7 +134,7 @@ def write(run: Run, found: Explanation, drug: str) -> None:
     kept.write_h5ad(run.path("attributions.h5ad"))
     for row in genes.head(SHOWN).itertuples():
         q = getattr(row, "q_value", float("nan"))
-        shown = "" if q != q else f", q {q:.3f}"
+        shown = "" if q != q else ", q below 0.001" if q < 0.001 else f", q {q:.3f}"
         typer.echo(f"{row.rank}. {row.gene}: more of it, {row.toward} (importance {row.importance:.4f}{shown})")
     area = found.areas.iloc[0]
     typer.echo(f"deletion: area {area['area']:.2f}, random orders {area['random']:.2f} (p {area['p_value']:.3f})")

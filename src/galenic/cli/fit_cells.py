@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -33,7 +33,9 @@ class TargetFlags:
     by
         Columns of the target (cluster, sample) over which predictions are summed up, separated by commas.
     truth
-        Column of the target with known labels, for judging alone.
+        Column of the target with known labels, for judging alone; cells of --few are left out.
+    truth_convention
+        What 1 and 0 mean in --truth and --few-shot-truth: sensitive=1 or sensitive=0; words mean what they say.
     few_shot_truth
         Column of known labels from which a few-shot curve is drawn: 1, 3, 5 and 10 labelled cells of each class.
     few_shot_repeats
@@ -55,6 +57,7 @@ class TargetFlags:
     few: str | None = None
     by: tuple[str, ...] = ()
     truth: str | None = None
+    truth_convention: Literal["sensitive=1", "sensitive=0"] = "sensitive=1"
     few_shot_truth: str | None = None
     few_shot_repeats: int = 10
     floors: tuple[str, ...] = ("CellPrior", "CellCentroid", "CellSignature", "CellLogistic", "AlignedLogistic",
@@ -110,11 +113,13 @@ def fit(model: Any, out: str, lines: LineFlags, how: TargetFlags, own: EncoderFl
     if not (lines.bulk or lines.drug):
         raise ValueError("a drug is expected: --drug NAME, several separated by commas, or all. Name one.")
     notes: list[str] = []
-    target = read_cells(how.target, "the target", notes)
+    target = read_cells(how.target, "the target", notes, use_rep=model.use_rep)
     require_groups(target, how.by)
-    truth = truth_of(target, how.truth, lines.label_convention)
+    truth = truth_of(target, how.truth, how.truth_convention)
     few = few_labels(how.few, target, lines.label_convention, notes)
-    sizes = sizes_of_curve(target, how.few_shot_truth, lines.label_convention)
+    if few is not None and truth is not None:
+        truth = truth.drop(few.index, errors="ignore")  # what was learned from is no test
+    sizes = sizes_of_curve(target, how.few_shot_truth, how.truth_convention)
     require_floors(how.floors)
     encoder = load_encoder(own.encoder) if own is not None and own.encoder else None
     if lines.bulk:
@@ -124,6 +129,7 @@ def fit(model: Any, out: str, lines: LineFlags, how: TargetFlags, own: EncoderFl
         bulk, data = None, read_lines(lines)
         asked = names_of_drugs(lines, data)
         require_drugs(lines, asked, data)
+        require_one_drug(asked, how)
     name = type(model).__name__
     kept = {key: value for key, value in asdict(how).items() if key not in ("jobs", "overwrite", "device")}
     fields = {"model": name, **to_dict(model), "lines": lines.recipe(), **kept, "drugs": asked,
@@ -143,7 +149,7 @@ def fit(model: Any, out: str, lines: LineFlags, how: TargetFlags, own: EncoderFl
     ):
         for note in notes:
             run.note(note)
-        job = Job(run, model, target, how, lines.label_convention, truth, few, sizes, encoder)
+        job = Job(run, model, target, how, truth, few, sizes, encoder)
         if len(asked) == 1:
             job.one(bulk if data is None else labelled(lines, asked[0], data), cut=not lines.labels)
         else:
@@ -206,7 +212,18 @@ def require_drugs(lines: LineFlags, asked: list[str], data: Any) -> None:
             find_drug(data.drugs, drug)
 
 
-def load_encoder(folder: str) -> Any:
+def require_one_drug(asked: list[str], how: TargetFlags) -> None:
+    """Labels of cells are of one drug: refuse them where several are asked for."""
+    named = {"--few": how.few, "--truth": how.truth, "--few-shot-truth": how.few_shot_truth}
+    given = [flag for flag, value in named.items() if value]
+    if given and len(asked) > 1:
+        raise ValueError(
+            f"{given[0]} holds labels for one drug; {len(asked):,} are asked for ({', '.join(asked[:3])}"
+            f"{', ...' if len(asked) > 3 else ''}). Ask for one drug, or leave {given[0]} out."
+        )
+
+
+def load_encoder(folder: str, flag: str = "--encoder") -> Any:
     """A saved encoder; another model is refused."""
     from galenic.models import ENCODERS
     from galenic.models.base import load
@@ -214,7 +231,7 @@ def load_encoder(folder: str) -> Any:
     model = load(folder)
     if type(model).__name__ not in ENCODERS:
         raise ValueError(
-            f"--encoder should be a run of 'galenic fit scatd pretrain' or 'distil'; {folder} holds a "
+            f"{flag} should be a run of 'galenic fit scatd pretrain' or 'distil'; {folder} holds a "
             f"{type(model).__name__}. Name another run."
         )
     return model

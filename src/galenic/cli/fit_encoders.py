@@ -83,9 +83,9 @@ def _step(name: str) -> Any:
         published: str | None = typer.Option(
             None,
             "--published",
-            help="Take weights that were published for scATD (PyTorch or safetensors), as they "
-            "are, in place of training: with --use-rep for those on an embedding, or --genes for those on genes.",
-        ),  # fmt: skip
+            help="Take weights that were published for scATD (PyTorch or safetensors), as they are, in place of "
+            "training: with --use-rep for those on an embedding, or --genes for those on genes.",
+        ),
         genes: str | None = typer.Option(
             None, "--genes", help="Table of the genes that published weights read, in their order (gene_name)."
         ),
@@ -117,8 +117,9 @@ def fit(model: Any, out: str, atlas: AtlasFlags, teacher_folder: str | None) -> 
 
     if not atlas.cells:
         raise ValueError("unlabelled cells are expected: --cells FILE (h5ad). Name them.")
-    teacher = load_encoder(teacher_folder) if teacher_folder else None
-    cells = read_cells(atlas.cells)
+    teacher = load_encoder(teacher_folder, "--teacher") if teacher_folder else None
+    notes: list[str] = []
+    cells = read_cells(atlas.cells, notes=notes, use_rep=model.use_rep)
     name = "ScATDEncoder" if teacher is None else "ScATDEncoder, distilled"
     with (
         run_folder.start(
@@ -133,6 +134,8 @@ def fit(model: Any, out: str, atlas: AtlasFlags, teacher_folder: str | None) -> 
         ) as run,
         summary.kept_warnings(run),
     ):
+        for note in notes:
+            run.note(note)
         run.record["data"] = {"cells": cells.n_obs, "genes": cells.n_vars}
         with run.timed("fit"):
             model.fit(cells, teacher=teacher, groups=atlas.groups, device=atlas.device, progress=True)
@@ -158,7 +161,12 @@ def keep_published(model: Any, out: str, atlas: AtlasFlags, weights: str, genes:
     other += ["cells"] if atlas.cells else []
     if other:
         raise ValueError(
-            f"published weights are taken as they are, and --{other[0].replace('_', '-')} is for training. Leave it out."
+            f"published weights are taken as they are; --{other[0].replace('_', '-')} is for training. Leave it out."
+        )
+    if (genes is None) == (model.use_rep is None):
+        raise ValueError(
+            "published weights read an embedding (--use-rep X_scfoundation) or genes (--genes TABLE, in their order); "
+            f"received {'neither' if genes is None else 'both'}. Give one."
         )
     names = None if genes is None else list(read_genes(genes))
     kept = type(model).from_published(weights, use_rep=model.use_rep, features=names)

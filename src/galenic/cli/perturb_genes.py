@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from galenic.cli.encode import EncodeFlags
+    from galenic.foundation.geneformer_edits import Kind
 
 SUFFIXES = (".csv", ".parquet")
 WITHOUT = ("checkpoint", "coverage", "chunk_cells", "devices", "jobs")
@@ -83,11 +84,8 @@ def perturb_genes(encoder: Any, adata: AnnData, out: str, how: EncodeFlags, aske
     where: dict[str, Any] = {"genes": how.gene_column, "layer": how.layer, "aliases": symbols(how.aliases)}
     where |= {"max_tokens_in_batch": how.batch_tokens, "device": how.device, "progress": how.progress}
     goal, cells = (None, adata) if asked.goal is None else _towards(encoder, adata, asked.goal, where)
-    found = [
-        perturb(encoder, cells, names, kind=kind, goal=goal, **where)
-        for kind, names in (("delete", asked.delete), ("overexpress", asked.overexpress))
-        if names
-    ]
+    kinds: tuple[tuple[Kind, tuple[str, ...]], ...] = (("delete", asked.delete), ("overexpress", asked.overexpress))
+    found = [perturb(encoder, cells, names, kind=kind, goal=goal, **where) for kind, names in kinds if names]
     genes = pd.concat([one.genes.sort_values("cosine") for one in found], ignore_index=True)
     _write(Path(out), genes)
     if asked.cells_out is not None:

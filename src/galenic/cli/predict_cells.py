@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +26,15 @@ MODELS = "models"
 def is_of_cells(folder: str) -> bool:
     """Whether a folder holds one or several saved models of cells."""
     from galenic.cli import inputs
-    from galenic.models import CELL_MODELS
+    from galenic.models import CELL_MODELS, ENCODERS
 
-    return inputs.class_in(folder) in CELL_MODELS or bool(_several(folder))
+    found = inputs.class_in(folder)
+    if found in ENCODERS:
+        raise ValueError(
+            f"a model that was told of a drug is expected; {folder} holds an encoder of cells, which knows none. Give "
+            f"it to 'galenic fit scatd transfer --encoder {folder}', and predict with that run."
+        )
+    return found in CELL_MODELS or bool(_several(folder))
 
 
 def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
@@ -38,8 +46,11 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     _require_own(how)
     place = Path(out)
     is_file = place.suffix in (".csv", ".parquet", ".h5ad")
-    if is_file and place.exists() and (not how.overwrite or (Path(source).exists() and place.samefile(source))):
-        raise ValueError(f"--out should be a new file; {out} exists. Choose another name, or --overwrite it.")
+    if is_file and place.exists():
+        if Path(source).exists() and place.samefile(source):
+            raise ValueError(f"--out should be another file than the cells; both are {out}. Choose another name.")
+        if not how.overwrite:
+            raise ValueError(f"--out should be a new file; {out} exists. Choose another name, or --overwrite it.")
     models = load_models(folder)
     notes: list[str] = []
     cells, statistics, are_patients = read_asked(source, models, how, notes)
@@ -83,6 +94,14 @@ def load_models(folder: str) -> dict[str, Any]:
     from galenic.models.base import load
 
     places = _several(folder)
+    record = Path(folder) / "run.json"
+    state = json.loads(record.read_text(encoding="utf-8")).get("state") if places and record.is_file() else "done"
+    if state != "done":
+        warnings.warn(
+            f"the run should be finished; {folder} was stopped after {len(places):,} of its drugs. Fit it again for "
+            "the others.",
+            stacklevel=2,
+        )
     if not places:
         model = load(folder)
         return {str(model.spec_.get("drug") or "the drug"): model}
@@ -107,7 +126,8 @@ def read_asked(source: str, models: dict[str, Any], how: PredictFlags, notes: li
         raise FileNotFoundError(f"cells should be a file; {source} does not exist. Check the path.")
     statistics = None if how.statistics == "as fitted" else how.statistics
     if Path(source).is_file() and kind_of_file(source) == "h5ad":
-        return read_cells(source, notes=notes), statistics, False
+        rep = next(iter(models.values())).use_rep
+        return read_cells(source, notes=notes, use_rep=rep), statistics, False
     return read_patients(source, next(iter(models.values())), how.symbols), statistics or "own", True
 
 
@@ -212,7 +232,10 @@ def write_ranking(run: Run, answers: dict[str, pd.DataFrame], cells: AnnData, by
     from galenic.evaluate.cell_summary import rank_drugs, summarise_cells
 
     ranking = rank_drugs(answers)
-    run.write("drug_ranking", ranking)
+    why = {drug: table.attrs.get("direction", {}).get("why", "") for drug, table in answers.items()}
+    silent = ranking["answered"] == 0
+    ranking["why"] = ranking["drug"].map(why).where(silent, "") if silent.any() else ""
+    run.write("drug_ranking", ranking if silent.any() else ranking.drop(columns="why"))
     write_csv(run, "cells_by_drug", prediction_table(columns_of(answers), cells, by=by))
     for name in by:
         parts = [summarise_cells(table.assign(**{name: cells.obs[name].to_numpy()}), name).assign(drug=drug)

@@ -219,7 +219,8 @@ def _of_platform(table: pd.DataFrame, platform: str | None, steps: list[Step]) -
     if platform is None:
         return table
     known = table["platform"].dropna().astype(str)
-    here = table["platform"].astype("object").map(str, na_action="ignore").str.casefold() == platform.casefold()
+    named = table["platform"].astype("object").map(lambda one: str(one).casefold(), na_action="ignore")
+    here = named == platform.casefold()
     if not here.any():
         raise ValueError(
             f"the platform should be one of those of the labels ({first(sorted(known.unique()), 8) or 'none known'}); "

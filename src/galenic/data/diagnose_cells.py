@@ -156,10 +156,13 @@ def findings_of_cells(
     >>> [(name, severity) for name, severity, _, _ in findings_of_cells(cells)]
     [('single cells', 'ok'), ('values', 'ok'), ('few cells', 'note'), ('genes', 'ok')]
     """
-    found: list[Finding] = [("single cells", "ok", f"{adata.n_obs:,} cells x {adata.n_vars:,} genes", "")]
+    size = f"{adata.n_obs:,} cells x {adata.n_vars:,} genes"
+    if not adata.n_obs:
+        return [("single cells", "error", f"{size}: there are no cells", "Export the file again, or filter less.")]
+    found: list[Finding] = [("single cells", "ok", size, "")]
     if adata.obsm:
         found.append(("embeddings", "ok", first([f"{key} ({adata.obsm[key].shape[1]})" for key in adata.obsm], 6), ""))
-    if adata.n_vars and adata.n_obs and adata.X is not None:
+    if adata.n_vars and adata.X is not None:
         seen = look(adata)
         found += [*_values(seen, adata.obs_names), *_genes(adata)]
     elif rep is None:
@@ -194,7 +197,9 @@ def coverage_of_cells(adata: AnnData, features: Sequence[str], *, rep: str | Non
 
 def _values(seen: CellsSeen, barcodes: pd.Index) -> list[Finding]:
     severity, words, remedy = WORDS[seen.kind]
-    span = f"{words}; the median cell has {np.median(seen.n_genes):,.0f} genes above 0"
+    # Of centred values those above 0 are only those above the mean.
+    above = f"; the median cell has {np.median(seen.n_genes):,.0f} genes above 0"
+    span = words if seen.kind == "scaled" else words + above
     found: list[Finding] = [("values", severity, span, remedy)]
     if seen.n_bad:
         found.append(

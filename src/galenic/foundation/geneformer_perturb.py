@@ -231,7 +231,7 @@ def _tokens_of(encoder: Geneformer, names: Sequence[str], aliases: Mapping[str, 
     if lost or len(set(tokens)) < len(tokens):
         what = f"{len(lost):,} have none (first: {first(lost)})" if lost else f"some are the same gene ({first(names)})"
         raise ValueError(
-            f"genes to perturb should each have a token of their own; of {len(names):,} {what}. "
+            f"genes to perturb should each have a token of their own; of {len(names):,} named {what}. "
             "Give current symbols or Ensembl ids, or aliases for older names."
         )
     return tokens

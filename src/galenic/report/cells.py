@@ -10,25 +10,33 @@ import numpy as np
 import pandas as pd
 
 from galenic.report.blocks import Block, Cell, Facts, Figures, Section, Table, Text
+from galenic.report.cells_direction import RARE, abstained, direction, off_threshold, share
 from galenic.report.cells_figures import RESISTANT, SENSITIVE, group_map, probability_histogram, probability_map
 from galenic.report.figures import OTHER
 from galenic.report.run import Run
 from galenic.report.words import NOTHING, count, number
 
-CONFIDENT = 0.95
-"""Confidence of the direction from which it is taken as known."""
 BLANK = Cell(NOTHING, sort=float("nan"))
 """Where a table has no number."""
+KEPT = {
+    "explained": "share of the variance that is rebuilt",
+    "n_active": "latents that vary",
+    "agreement": "mean cosine to the teacher's latents",
+}
+"""What is known of an encoder."""
 COUNTS = ("n", "answered", "rank")
 ENDS = {"probability": ("low", "high"), "share_sensitive": ("share_low", "share_high")}
 """Numbers of a summary, and the columns that hold their intervals."""
 NAMES = {"n": "cells", "probability": "mean P", "share_sensitive": "called sensitive"}
 CELL_GLOSSARY = {
-    "P(sensitive)": "Probability that a cell is sensitive, from what labelled bulk lines taught. It is calibrated on "
-    "lines that the model did not learn from, not on cells.",
-    "Abstained": "A cell that the model does not call: its probability says too little, or the direction is not sure.",
-    "Direction": "Cells often fall into two kinds, and the hard question is which of them is the sensitive one. Its "
-    "confidence is how well halves of the lines agree on that.",
+    "P(sensitive)": "Probability that a cell is sensitive, from what labelled bulk lines taught. Where cells are of "
+    "two kinds, it is the chance to be of the higher one; else it is calibrated on lines that the model did not learn "
+    "from. Either way it counts in the chance that the direction is wrong, and it was not calibrated on cells.",
+    "Abstained": "A cell that the model does not call: its probability says too little, the direction is not sure, or "
+    "lines left out are told no better than by chance.",
+    "Direction": "Cells often fall into two kinds, and the hard question is which of them is the sensitive one. Random "
+    "halves of the lines each answer it; from how far they agree (r, a correlation over cells) follows the chance that "
+    "all lines are right, (3 + r) / 4. A gene that means something else in these cells is not seen by it.",
     "Floor": "A simple model on the same lines and cells: a linear model, a centroid, a signature. A model that does "
     "not beat its best floor has shown no skill.",
     "Ceiling": "What a model scores that learned from labels of most of these cells. No transfer should be expected to "
@@ -51,9 +59,15 @@ CELL_GLOSSARY = {
 }
 
 
+def is_of_encoder(run: Run) -> bool:
+    """Whether a run trained an encoder of cells."""
+    return str(run.record["fields"].get("model", "")).startswith("ScATDEncoder")
+
+
 def is_of_cells(run: Run) -> bool:
-    """Whether a run predicted or explained single cells."""
-    return any((run.folder / f"{name}.csv").is_file() for name in ("cells", "explained", "drug_ranking"))
+    """Whether a run predicted or explained single cells, or trained an encoder of them."""
+    tables = ("cells", "explained", "drug_ranking")
+    return is_of_encoder(run) or any((run.folder / f"{name}.csv").is_file() for name in tables)
 
 
 def cells_of(run: Run) -> pd.DataFrame | None:
@@ -82,21 +96,6 @@ def threshold_of(cells: pd.DataFrame, otherwise: float = 0.5) -> float:
     return otherwise
 
 
-def direction_of(run: Run) -> dict[str, Any]:
-    """What the model said of the direction; empty where it says nothing."""
-    told = run.record["fields"].get("direction")
-    return told if isinstance(told, dict) else {}
-
-
-def chance(value: float) -> str:
-    """A probability; what is nearly sure is not written as sure.
-
-    >>> chance(0.5), chance(1e-6), chance(0.999)
-    ('0.50', 'below 0.01', 'above 0.99')
-    """
-    return "below 0.01" if value < 0.01 else "above 0.99" if value > 0.99 else number(value, 2)
-
-
 def short(value: object) -> str:
     """A score in three decimals; what rounds to 0 is 0.
 
@@ -120,11 +119,12 @@ def calls(run: Run) -> Section | None:
     """How many cells are called what, how sure the direction is, and groups of cells."""
     cells = cells_of(run)
     if cells is None:
-        return None
+        return _encoder(run)
     named = run.record["fields"].get("drugs") or [run.record["data"].get("drug") or "the drug"]
     drug = str(named[0])
-    blocks: list[Block] = [said for said in (_direction(run), _abstained(cells)) if said is not None]
     threshold = threshold_of(cells)
+    said = (direction(run), abstained(cells), off_threshold(cells, threshold))
+    blocks: list[Block] = [one for one in said if one is not None]
     blocks.append(Facts(_tiles(cells, threshold)))
     figures = [("How many cells have which probability.", probability_histogram(cells, threshold))]
     blocks.append(Figures(figures))
@@ -141,12 +141,16 @@ def drug_ranking(run: Run) -> Section | None:
     table = run.table("drug_ranking")
     if table is None or table.empty:
         return None
-    kept = ["rank", "drug", "probability", "low", "high", "share_sensitive", "share_low", "share_high", "abstained"]
+    kept = ["rank", "drug", "probability", "low", "high", "share_sensitive", "share_low", "share_high", "abstained",
+            "why"]  # fmt: skip
+    table = table.assign(why=table["why"].fillna("")) if "why" in table else table
     found = _groups(table[[name for name in kept if name in table]])
     shown = replace(found, is_searchable=True, hints={"abstained": "share of the cells"})
     how = (
         "Each drug has a model of its own, calibrated on its own lines: take the rank as what to test first, not as a "
-        "comparison of doses. Drugs for which every cell was abstained from have no rank."
+        "comparison of doses. Where cells fall into two kinds, mean P is hardly more than the share of the higher "
+        "kind, whether or not the drug works on it; such ranks say little beside those of drugs with one kind. Drugs "
+        "for which every cell was abstained from have no rank."
     )
     return Section("drug-ranking", "Drugs ranked over all cells", how, [shown, *_summaries(run)])
 
@@ -157,7 +161,16 @@ def maps(run: Run) -> Section | None:
     if cells is None or not {"x", "y"} <= set(cells) or cells[["x", "y"]].isna().to_numpy().all():
         return None
     figures = [("Probability that a cell is sensitive; rings are abstained cells.", probability_map(cells))]
-    if cells["abstain"].any():
+    low, high = RARE
+    if cells["abstain"].all():
+        pass  # the first figure says it
+    elif not low <= threshold_of(cells) <= high and "label" in cells:
+        calls = pd.to_numeric(cells["label"], errors="coerce").map({1.0: "sensitive", 0.0: "resistant"})
+        kinds = calls.where(~cells["abstain"], "abstained").fillna("abstained")
+        shown = {"resistant": RESISTANT, "sensitive": SENSITIVE, "abstained": OTHER[2]}
+        shown = {kind: colour for kind, colour in shown.items() if (kinds == kind).any()}
+        figures.append(("What the cells were called.", group_map(cells, list(kinds), shown)))
+    elif cells["abstain"].any():
         named = np.where(cells["abstain"], "abstained", "called")
         colours = {"called": OTHER[0], "abstained": OTHER[4]}
         figures.append(("Cells that were called, and those that were not.", group_map(cells, list(named), colours)))
@@ -165,7 +178,7 @@ def maps(run: Run) -> Section | None:
         kinds = cells["truth"].map({1.0: "sensitive", 0.0: "resistant"}).fillna("not known")
         colours = {"resistant": RESISTANT, "sensitive": SENSITIVE, "not known": OTHER[2]}
         colours = {kind: colour for kind, colour in colours.items() if (kinds == kind).any()}
-        said = "What the cells are; the model did not see it."
+        said = "What the cells are, as far as it is known; the model did not see it."
         figures.append((said, group_map(cells, list(kinds), colours)))
     for name in ("cluster", "sample"):
         if name in cells and 1 < cells[name].nunique() <= len(OTHER):
@@ -179,45 +192,34 @@ def maps(run: Run) -> Section | None:
     return Section("maps", "Map of the cells", how, [Figures(figures)])
 
 
+def _encoder(run: Run) -> Section | None:
+    """What an encoder of cells keeps of them; ``None`` for other runs."""
+    fields = run.record["fields"]
+    if not is_of_encoder(run):
+        return None
+    known = [(words, fields[key]) for key, words in KEPT.items() if isinstance(fields.get(key), (int, float))]
+    tiles = [(words, count(value) if isinstance(value, int) else number(value, 2)) for words, value in known]
+    if not tiles:
+        return None
+    blocks: list[Block] = [Facts(tiles)]
+    if fields.get("explained", 1.0) <= 0 and not fields.get("teacher"):
+        blocks.append(
+            Text("Cells are rebuilt no better than by the mean of all: train on more cells, or longer.", "bad")
+        )
+    how = (
+        "An encoder learned from unlabelled cells; it knows no drug. Give the run to 'galenic fit scatd transfer "
+        "--encoder'. Whether its latents help there is judged on lines left out: often they do not."
+    )
+    return Section("encoder", "What the encoder keeps", how, blocks)
+
+
 def _tiles(cells: pd.DataFrame, threshold: float) -> list[tuple[str, str]]:
     called = cells[~cells["abstain"] & cells["probability"].notna()]
     is_sensitive = called["probability"] >= threshold
-    tiles = [("cells", count(len(cells))), ("called sensitive", _share(int(is_sensitive.sum()), len(cells)))]
-    tiles.append(("called resistant", _share(int((~is_sensitive).sum()), len(cells))))
-    tiles.append(("abstained", _share(int(cells["abstain"].sum()), len(cells))))
+    tiles = [("cells", count(len(cells))), ("called sensitive", share(int(is_sensitive.sum()), len(cells)))]
+    tiles.append(("called resistant", share(int((~is_sensitive).sum()), len(cells))))
+    tiles.append(("abstained", share(int(cells["abstain"].sum()), len(cells))))
     return [*tiles, ("threshold", number(threshold, 2))]
-
-
-def _direction(run: Run) -> Text | None:
-    """How sure it is which of two kinds of cells is the sensitive one, in words."""
-    told = direction_of(run)
-    value, needed = told.get("confidence"), told.get("needed") or CONFIDENT
-    if not isinstance(value, (int, float)):
-        return None
-    said = f"Which cells are the sensitive ones is known with a confidence of {chance(float(value))}"
-    if value >= needed:
-        said += ": halves of the lines agree on the direction. A gene that means something else in these cells than in "
-        said += "lines would not show here."
-        if told.get("two_kinds") is False:
-            said += " The cells are of one kind, or of kinds that overlap: expect few that stand out."
-        return Text(said, "good")
-    said += f", less than {needed:g}: halves of the lines disagree on it. The model may well have found two kinds of "
-    return Text(f"{said}cells and named them the wrong way round. A few labelled cells settle it.", "bad")
-
-
-def _abstained(cells: pd.DataFrame) -> Text | None:
-    n, n_cells = int(cells["abstain"].sum()), len(cells)
-    if not n:
-        return None
-    said = f"{_share(n, n_cells)} of {count(n_cells)} cells were not called"
-    if "reason" in cells:
-        reasons = cells.loc[cells["abstain"], "reason"].dropna().value_counts()
-        said += (
-            ": " + ", ".join(f"{reason} {count(times)}" for reason, times in reasons.items()) if len(reasons) else ""
-        )
-    if n > n_cells / 2:
-        said += ". More than half: take what follows as a ranking at most"
-    return Text(f"{said}.", "note")
 
 
 def _summaries(run: Run) -> list[Block]:
@@ -249,7 +251,3 @@ def _value(row: dict[Any, Any], name: str, ends: tuple[str, str] | None) -> Cell
     write: Callable[[object], str] = count if name in COUNTS else short
     note = "" if ends is None else span(row[ends[0]], row[ends[1]])
     return Cell(write(value), note, value)
-
-
-def _share(n: int, total: int) -> str:
-    return f"{count(n)} ({100 * n / max(total, 1):.0f} %)"

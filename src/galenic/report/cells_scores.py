@@ -49,17 +49,20 @@ def cell_scores(run: Run) -> Section | None:
     top = float(auroc.loc[ceiling[0], "value"]) if ceiling else float("nan")
     low = float(auroc.loc[best, "value"]) if best is not None else float("nan")
     blocks: list[Block] = [_verdict(auroc, name, best)]
+    if cells["abstain"].all():
+        blocks.append(Text("The model called none of these cells: its score is shown, not claimed.", "note"))
     blocks.append(
         Figures([("AUROC with 95 % interval, by cell.", score_dots(dots, set(floor_names), "AUROC", low, top))])
     )
     blocks.append(_score_table(table, set(floor_names), set(ceiling)))
     n, n_sensitive = int(cells["truth"].notna().sum()), int(cells["truth"].sum())
     how = (
-        f"Truth of {count(n)} cells ({count(n_sensitive)} sensitive) that nothing was chosen by: neither threshold nor "
-        "direction. One data set with two kinds of cells is close to one yes-or-no question, however many cells it "
-        "has: intervals by cell say nothing of the next data set."
+        f"Truth of {count(n)} cells ({count(n_sensitive)} sensitive) that nothing was learned or chosen by: neither "
+        "threshold nor direction. One data set with two kinds of cells is close to one yes-or-no question, however "
+        "many cells it has: intervals by cell say nothing of the next data set."
     )
-    return Section("cell-scores", "Scores beside floors and the ceiling", how, blocks)
+    title = "Scores" + " beside floors" * bool(floor_names) + " and the ceiling" * bool(floor_names and ceiling)
+    return Section("cell-scores", title, how, blocks)
 
 
 def scored(cells: pd.DataFrame, floors: pd.DataFrame | None, name: str = OWN) -> pd.DataFrame:
@@ -96,7 +99,8 @@ def cell_calibration(run: Run) -> Section | None:
     figure = Figures([("Ten bins with equally many; bars are 95 % intervals (Wilson).", reliability(parts))])
     how = (
         "On the dashed line probabilities mean what they say: of those with P = 0.8, 80 % are sensitive. Probabilities "
-        "are calibrated on lines; in cells the share of sensitive ones is another, and nothing corrects for that."
+        "were calibrated on lines at most; in cells the share of sensitive ones is another, and nothing corrects for "
+        "that."
     )
     return Section("cell-calibration", "Calibration", how, [figure])
 
@@ -123,7 +127,9 @@ def few_shot(run: Run) -> Section | None:
         grouped = rows.groupby(["method", "n_per_class"], sort=False)["value"]
         rows = grouped.agg(value="mean", spread="std", n="size").reset_index()
         half = stats.t.ppf(0.975, np.maximum(rows["n"] - 1, 1)) * rows["spread"] / np.sqrt(rows["n"])
-        rows = rows.assign(low=rows["value"] - half, high=rows["value"] + half)
+        least = -1.0 if metric == "mcc" else 0.0
+        low, high = ((rows["value"] + side * half).clip(least, 1.0) for side in (-1, 1))
+        rows = rows.assign(low=low, high=high)
     floors = set(rows["method"]) - {one for one in rows["method"].unique() if str(one).lower().startswith("scatd")}
     said = "Mean over draws of the labelled cells, and its 95 % interval; scored on the cells that were not drawn."
     blocks: list[Block] = [
@@ -158,12 +164,14 @@ def source(run: Run) -> Section | None:
     blocks: list[Block] = [] if alone.empty else [_platform(float(alone.iloc[0]))]
     lines = run.table("source")
     caption = "Each line is scored by members that did not learn from it"
-    caption += (
-        f"; {count(lines['line'].nunique())} cell lines, {count(len(lines))} samples." if lines is not None else "."
-    )
+    if lines is not None:
+        n_lines, n_sensitive = lines["line"].nunique(), int((pd.to_numeric(lines["label"]) == 1).sum())
+        caption += f"; {count(n_lines)} cell lines, {count(len(lines))} samples, {count(n_sensitive)} of them sensitive"
+    caption += "."
     blocks.append(Table(head, rows, caption))
     how = (
-        "What the model can do where it was trained. It is the most that can be hoped for in cells, not what to expect."
+        "What the model can do where it was trained: whether it has learned anything. Between tissues that is another "
+        "question than between the cells of one tumour, which may be told better, worse or the wrong way round."
     )
     return Section("source", "Scores on the lines it learned from", how, blocks)
 

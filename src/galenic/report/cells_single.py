@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from galenic.report.blocks import Block, Figures, Section, Text
-from galenic.report.cells import chance
+from galenic.report.cells_direction import chance
 from galenic.report.cells_genes import biomarkers_of
 from galenic.report.cells_genes_figures import contribution_map, dependence, force, interaction, partner
 from galenic.report.run import Run

@@ -173,7 +173,7 @@ def test_edits_by_hand() -> None:
 
 def test_refused(encoder: Geneformer) -> None:
     adata = cells(series_of(encoder))
-    with pytest.raises(ValueError, match=r"of 2 1 have none .*'LOST'"):
+    with pytest.raises(ValueError, match=r"of 2 named 1 have none .*'LOST'"):
         perturb(encoder, adata, ["SYM1", "LOST"])
     with pytest.raises(ValueError, match="some are the same gene"):
         perturb(encoder, adata, ["SYM1", genes_of(series_of(encoder))[1]])

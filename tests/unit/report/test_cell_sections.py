@@ -119,7 +119,7 @@ def test_calls_are_counted(tmp_path: Path) -> None:
     run = written(tmp_path / "run", tables(), direction={"confidence": 0.997, "needed": 0.95})
     found = calls(run)
     assert "12 (10 %) of 120 cells were not called" in texts(found)
-    assert "confidence of above 0.99: halves of the lines agree" in texts(found)
+    assert "with a chance above 0.99: halves of the lines agree" in texts(found)
     (tiles,) = [dict(block.items) for block in found.blocks if hasattr(block, "is_list")]
     called = cells().query("not abstain")
     assert tiles["called sensitive"].startswith(f"{int((called['label'] == 1).sum())} (")
@@ -129,7 +129,7 @@ def test_calls_are_counted(tmp_path: Path) -> None:
 def test_a_direction_that_is_not_known_is_said(tmp_path: Path) -> None:
     run = written(tmp_path / "run", tables(abstained=100), direction={"confidence": 0.6, "needed": 0.95})
     said = texts(calls(run))
-    assert "confidence of 0.60, less than 0.95" in said
+    assert "with a chance of 0.60, less than 0.95" in said
     assert "the wrong way round" in said
     assert "ranking at most" in said
 

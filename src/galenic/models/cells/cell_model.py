@@ -26,6 +26,8 @@ FAR = 0.5
 """Typical shift of a feature, in standard deviations, from which cells are not of the domain that was stored."""
 LOOKED_AT = 5000
 """Cells from which the distance of their domain is told."""
+SCALES = {"counts": "counts", "log": "logarithms", "linear": "in natural units", "scaled": "already scaled",
+          "embedding": "an embedding"}  # fmt: skip
 TRUSTED = 0.7
 """AUROC of the platform alone above which labels are told to depend on it."""
 
@@ -122,9 +124,10 @@ class CellModel(Model):
         spec: dict[str, Any] = {"features": features, "kind": kind, "label": label, "drug": _drug(bulk), "few": 0}
         arrays: dict[str, np.ndarray] = {}
         if target is not None:
-            own = CellMatrix.of(target, use_rep=self.use_rep, features=features).statistics()
+            asked = CellMatrix.of(target, use_rep=self.use_rep, features=features)
+            own = asked.statistics()
             arrays |= {"target/mean": own.mean, "target/sd": own.sd}
-            spec["n_target"] = own.n
+            spec |= {"n_target": own.n, "target_kind": asked.kind}
         given = None
         if few is not None:
             assert target is not None
@@ -267,7 +270,8 @@ class CellModel(Model):
             raise ValueError('statistics="stored" needs a target at fitting; there was none. Use "own".')
         if stored and statistics != "own":
             known = AlignedStatistics(self.arrays_["target/mean"], self.arrays_["target/sd"], self.spec_["n_target"])
-            _warn_if_far(matrix, known)
+            if not _warn_if_of_another_kind(matrix, self.spec_.get("target_kind")):
+                _warn_if_far(matrix, known)
             return known.mean, known.sd
         own = matrix.statistics()
         if own.n < FEWEST:
@@ -335,6 +339,8 @@ def judge(model: CellModel, spec: dict[str, Any], source: Source, probability: n
         table["platform"] = source.platform
         within = overview_within(table, "platform", metrics=["auroc"]).set_index("group")["value"]
         found |= {"auroc_within": float(within["within_platform"]), "platform_alone": float(within["platform_alone"])}
+        # What the platform tells is no skill: lines are ranked by chance if they are so within their platforms.
+        found["p_value"] = _by_chance(found["auroc_within"], source.y, source.platform)
         if found["platform_alone"] > TRUSTED:
             warnings.warn(
                 f"labels should not depend on the platform; it alone tells them with an AUROC of "
@@ -349,11 +355,17 @@ def judge(model: CellModel, spec: dict[str, Any], source: Source, probability: n
     model.source_ = table
 
 
-def _by_chance(ranked: float, y: np.ndarray) -> float:
-    """Chance of an AUROC this high among lines whose labels are drawn at random (normal form of the rank sum)."""
-    ones = int(y.sum())
-    zeros = len(y) - ones
-    return float(ndtr(-(ranked - 0.5) / np.sqrt((ones + zeros + 1) / (12 * ones * zeros))))
+def _by_chance(ranked: float, y: np.ndarray, platform: np.ndarray | None = None) -> float:
+    """Chance of an AUROC this high among lines whose labels are drawn at random (normal form of the rank sum).
+
+    With platforms it is the AUROC within them, and labels are drawn within each.
+    """
+    codes = np.zeros(len(y), dtype=np.intp) if platform is None else np.unique(platform, return_inverse=True)[1]
+    n, ones = np.bincount(codes), np.bincount(codes, y)
+    pairs = ones * (n - ones)
+    if not pairs.any():
+        return 1.0
+    return float(ndtr(-(ranked - 0.5) * pairs.sum() / np.sqrt((pairs * (n + 1)).sum() / 12)))
 
 
 def _with_few(
@@ -372,6 +384,18 @@ def _with_few(
     )
 
 
+def _warn_if_of_another_kind(matrix: CellMatrix, kind: str | None) -> bool:
+    """Say so where cells are on another scale than those whose statistics were stored."""
+    if kind is None or (kind == "scaled") == (matrix.kind == "scaled"):
+        return False
+    warnings.warn(
+        f"cells should be on the scale of the target of fitting; their values are {SCALES[matrix.kind]}, those of the "
+        f'target were {SCALES[kind]}. Use statistics="own" (--statistics own), or fit with these cells as target.',
+        stacklevel=4,
+    )
+    return True
+
+
 def _warn_if_far(matrix: CellMatrix, known: AlignedStatistics) -> None:
     """Say so where cells are of another domain than the one whose statistics were stored."""
     if matrix.n < FEWEST:
@@ -383,8 +407,8 @@ def _warn_if_far(matrix: CellMatrix, known: AlignedStatistics) -> None:
     if some.any() and np.median(shift) > FAR:
         warnings.warn(
             "cells should be of the domain of the target of fitting; the typical feature lies "
-            f'{np.median(shift):.2f} standard deviations away from it. Use statistics="own", or fit with these cells '
-            "as target.",
+            f'{np.median(shift):.2f} standard deviations away from it. Use statistics="own" (--statistics own), or fit '
+            "with these cells as target.",
             stacklevel=4,
         )
 

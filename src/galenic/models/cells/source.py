@@ -76,6 +76,12 @@ def read_source(
     named = [name for name in (label, response, line, platform) if name is not None]
     require_columns(bulk.obs, named, "the table of bulk lines")
     require_unique(bulk.obs_names, "ids of the bulk lines")
+    if use_rep is not None and use_rep not in bulk.obsm:
+        raise ValueError(
+            f"lines should carry obsm[{use_rep!r}] as the cells do; they have {first(list(bulk.obsm), 8) or 'none'}. "
+            "Embed them too ('galenic embed') and give them as --bulk, or read genes (no use_rep): a student that "
+            "'fit scatd distil' makes of an encoder reads genes."
+        )
     y = labels_of(bulk.obs[label], "bulk lines")
     matrix = CellMatrix.of(bulk, use_rep=use_rep)
     features = shared_features(matrix, target, use_rep, wanted)

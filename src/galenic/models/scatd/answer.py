@@ -80,12 +80,13 @@ def answered(answer: Answer, *, needed: float, certainty: float) -> pd.DataFrame
         each, found = sigmoid(smooth), sigmoid(score)
     elif kinds is None:
         # Smoothing takes noise away and with it the spread that the calibration on lines counted with.
-        mean, sd = score[~empty].mean(), max(score[~empty].std(), 1e-12)
-        each, found = (
-            sigmoid(mean + (part - mean) * max(answer.spread_of_lines / sd, 1.0)) for part in (smooth, score)
-        )
+        # A member's own level is not widened with it: that all cells lie higher is no difference between them.
+        wider = max(answer.spread_of_lines / max(score[~empty].std(), 1e-12), 1.0)
+        each, found = _widened(smooth, ~empty, wider), _widened(score[None], ~empty, wider)[0]
     else:
-        each, found = kinds.posterior(smooth), kinds.posterior(score)
+        mean = score[~empty].mean()
+        level = smooth[:, ~empty].mean(axis=1, keepdims=True)
+        each, found = kinds.posterior(smooth - level + mean), kinds.posterior(score)
     sure = answer.sure
     probability, members = (sure * p + (1 - sure) * (1 - p) for p in (found, each))
     cut = answer.threshold if kinds is None else 0.5
@@ -106,7 +107,8 @@ def answered(answer: Answer, *, needed: float, certainty: float) -> pd.DataFrame
         index=answer.ids.copy(),
     )
     table.attrs["direction"] = {
-        "confidence": sure, "agreement": answer.agreed, "needed": needed, "two_kinds": kinds is not None,
+        "confidence": sure, "agreement": answer.agreed, "needed": needed, "by_chance": answer.by_chance,
+        "two_kinds": kinds is not None,
         "share_sensitive": None if kinds is None else kinds.share, "abstained": float(abstain.mean()),
         "why": _why(answer, needed, kinds, abstain),
     }  # fmt: skip
@@ -124,6 +126,14 @@ def _why(answer: Answer, needed: float, kinds: Mixture | None, abstain: np.ndarr
             f"{answer.sure:.2f}, and {needed:.2f} is asked for. {remedy}"
         )
     said = "cells are of two kinds" if kinds is not None else "cells are of one kind, or of kinds that overlap"
-    return (
-        f"The direction is right with a chance of {answer.sure:.2f}; {said}; {abstain.mean():.0%} are abstained from."
-    )
+    chance = "above 0.99" if answer.sure > 0.99 else f"of {answer.sure:.2f}"
+    sure = f"The direction is right with a chance {chance}"
+    if answer.agreed is None and answer.sure == 1:
+        sure = "How sure the direction is was not measured"
+    return f"{sure}; {said}; {100 * abstain.mean():.0f} % are abstained from."
+
+
+def _widened(logits: np.ndarray, known: np.ndarray, times: float) -> np.ndarray:
+    """Probabilities where each row of logits is spread about its own mean over cells, ``(n, n_cells)``."""
+    level = logits[:, known].mean(axis=1, keepdims=True)
+    return sigmoid(level + (logits - level) * times)

@@ -86,7 +86,8 @@ class ScATD(CellModel):
     tuned_epochs
         Last epochs in which the encoder learns too.
     neighbours, spread
-        Nearest cells in the graph (0: each cell by itself) and :math:`\alpha`.
+        Nearest cells in the graph (0: each cell by itself), and how far logits are spread along it (alpha; 0: not at
+        all).
     confidence
         Chance of the direction below which every cell is abstained from, as it is where lines that were left out are
         not told better than by chance (p > 0.05); 0: from none for these reasons.
