@@ -264,6 +264,28 @@ def few_table(out: Path) -> str:
     return "\n\n".join(parts)
 
 
+def withheld(out: Path) -> str:
+    """Fits of ScATD that answer, and fits that abstain from every cell, with the AUROC that each has or would have."""
+    rows = []
+    for source in SOURCES:
+        table = read(out / "zero_shot" / source)
+        table = table[table["model"] == "ScATD"]
+        fits = table.groupby(["target", "drug", "seed"]).apply(
+            lambda part: pd.Series({"auroc": auroc(part["label"], part["probability"]), "all": part["abstain"].all()})
+        )
+        parts = [fits.loc[fits["all"] == silent, "auroc"].astype(float) for silent in (False, True)]
+        shown = [f"{len(part)}: {number(part.mean())} [{number(part.min())}, {number(part.max())}]" for part in parts]
+        rows.append([source, *shown, str(int((parts[0] < 0.5).sum())), str(int((parts[1] < 0.5).sum()))])
+    header = [
+        "lines",
+        "fits that answer: AUROC, mean [least, most]",
+        "fits that abstain",
+        "wrong way, told",
+        "wrong way, withheld",
+    ]
+    return markdown(rows, header)
+
+
 def main() -> None:
     """Run what is not there yet, and put the tables into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -280,6 +302,7 @@ def main() -> None:
     run_few(arguments.data, arguments.out, arguments.few, arguments.jobs)
     done = [source for source in SOURCES if (arguments.out / "zero_shot" / source).is_dir()]
     text = "\n\n".join(f"### {TITLES[name]}\n\n{table(read(arguments.out / 'zero_shot' / name))}" for name in done)
+    text += f"\n\n### What is told and what is withheld\n\n{withheld(arguments.out)}"
     text += f"\n\n### A few labelled cells\n\n{few_table(arguments.out)}\n"
     print(text)
     if arguments.page:

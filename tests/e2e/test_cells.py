@@ -248,8 +248,9 @@ def test_few_labels_that_were_learned_from_are_no_test_and_may_contradict_the_li
 
 def test_the_truth_has_a_convention_of_its_own(files: Path) -> None:
     """Labels of lines in one convention do not turn round those that the cells are judged by."""
-    how = ("fit", "cell-centroid", "--expression", "expression.csv", "--labels", "published.csv", "--label-convention",
-           "sensitive=0", "--drug", "plx4720", "--target", "cells.h5ad", "--floors", "none", "--truth", "label")  # fmt: skip
+    lines = ("--expression", "expression.csv", "--labels", "published.csv", "--label-convention", "sensitive=0")
+    how = ("fit", "cell-centroid", *lines, "--drug", "plx4720", "--target", "cells.h5ad", "--floors", "none", "--truth",
+           "label")  # fmt: skip
     for convention in ("sensitive=1", "sensitive=0"):
         done = run_galenic(*how, "--truth-convention", convention, "--out", f"by_{convention}", cwd=files)
         assert done.returncode == 0, done.stderr

@@ -75,7 +75,13 @@ def multipliers(label: Any) -> dict[int, float]:
 
 
 def decoded(
-    x: np.ndarray, label: Any, growth: Mapping[int, float], sample: Sample, *, low: float | np.ndarray | None = None, seed: int = 0
+    x: np.ndarray,
+    label: Any,
+    growth: Mapping[int, float],
+    sample: Sample,
+    *,
+    low: float | np.ndarray | None = None,
+    seed: int = 0,
 ) -> Augmented:
     """Add rows that a decoder makes of rows drawn at random within their class.
 

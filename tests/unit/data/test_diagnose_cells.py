@@ -36,6 +36,12 @@ def test_the_kind_of_values_is_told(rng: np.random.Generator, kind: str) -> None
     adata.X = {"counts": X, "log": np.log1p(X), "linear": 40.5 * X, "scaled": X - X.mean(axis=0)}[kind]
     assert look(adata).kind == kind
     assert severity(adata)["values"] == ("warning" if kind == "scaled" else "ok")
+    said = next(detail for name, _, detail, _ in findings_of_cells(adata) if name == "values")
+    assert ("genes above 0" in said) == (kind != "scaled"), "of centred values that counts nothing"
+
+
+def test_a_file_without_cells_is_refused(rng: np.random.Generator) -> None:
+    assert severity(cells(rng)[:0].copy()) == {"single cells": "error"}
 
 
 def test_empty_and_poor_cells_are_counted(rng: np.random.Generator) -> None:

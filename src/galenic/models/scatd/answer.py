@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from galenic.data.neighbourhood import Neighbourhood
 from galenic.models.cells.cell_model import sigmoid
 from galenic.models.scatd.mixture import Mixture
 
+EDGE = 1e-9
+"""Probabilities are held this far from 0 and 1 on the scale of logits."""
 BY_CHANCE = 0.05
 """p-value of the left-out lines above which no cell is told anything."""
 
@@ -69,7 +72,7 @@ def answered(answer: Answer, *, needed: float, certainty: float) -> pd.DataFrame
     needed
         Chance of the direction below which all cells are abstained from.
     certainty
-        max(P, 1 - P) below which a cell is.
+        max(P, 1 - P) below which a cell is, with P taken as far from 0.5 as it is from the cut.
     """
     logits, empty = answer.logits, answer.empty
     alone = sigmoid(logits[: answer.n_members]).mean(axis=0)
@@ -93,7 +96,10 @@ def answered(answer: Answer, *, needed: float, certainty: float) -> pd.DataFrame
     label = pd.array((found >= cut).astype(np.int64), dtype="Int64")
     label[empty] = pd.NA
     unsure = sure < needed or answer.by_chance > BY_CHANCE
-    abstain = empty | unsure | (np.maximum(probability, 1 - probability) < certainty)
+    # As far from the cut as P would be from 0.5: where lines are called at 0.1, a P of 0.1 is what nobody can tell.
+    beyond = expit(logit(np.clip(found, EDGE, 1 - EDGE)) - logit(np.clip(cut, EDGE, 1 - EDGE)))
+    told = np.maximum(beyond, 1 - beyond)
+    abstain = empty | unsure | (sure * told + (1 - sure) * (1 - told) < certainty)
     blank = np.where(empty, np.nan, 1.0)
     table = pd.DataFrame(
         {
@@ -130,7 +136,7 @@ def _why(answer: Answer, needed: float, kinds: Mixture | None, abstain: np.ndarr
     sure = f"The direction is right with a chance {chance}"
     if answer.agreed is None and answer.sure == 1:
         sure = "How sure the direction is was not measured"
-    return f"{sure}; {said}; {100 * abstain.mean():.0f} % are abstained from."
+    return f"{sure}; {said}; {100 * (1 - (~abstain).mean()):.0f} % are abstained from."
 
 
 def _widened(logits: np.ndarray, known: np.ndarray, times: float) -> np.ndarray:

@@ -92,7 +92,7 @@ class ScATD(CellModel):
         Chance of the direction below which every cell is abstained from, as it is where lines that were left out are
         not told better than by chance (p > 0.05); 0: from none for these reasons.
     certainty
-        max(P, 1 - P) below which a cell is.
+        max(P, 1 - P) below which a cell is, with P taken as far from 0.5 as it is from the cut of its label.
     n_draws
         Draws of the latents, for ``sd``; 0 = none. Without effect where networks have no share.
     as_published

@@ -110,10 +110,8 @@ def search(
     lowest of all trials before went into every mean); the step that is reported goes up (there every fold began at 0
     again); names are read as they are written; the decoder runs backwards.
 
-    Examples
-    --------
-    >>> found = search(cells, n_trials=20, storage="search.journal", n_jobs=4)  # doctest: +SKIP
-    >>> model = found.encoder.fit(cells)  # doctest: +SKIP
+    ``search(cells, n_trials=20, storage="search.journal", n_jobs=4).encoder.fit(cells)`` searches, and fits what was
+    found.
     """
     base = ScATDEncoder() if base is None else base
     ranges = SPACES[space] if isinstance(space, str) and space in SPACES else space
