@@ -78,7 +78,7 @@ def _of(name: str, **fields: Any) -> Callable[[], Any]:
 
 
 BRIEF = Training(lr=2e-3, max_epochs=3, batch_size=32, patience=0, monitor="none")
-LONGER = replace(BRIEF, lr=5e-3, max_epochs=20)
+LONGER = replace(BRIEF, lr=1e-2, max_epochs=8)
 SMALL = {"n_latent": 6, "widths": (12,), "training": BRIEF, "pretraining": BRIEF}
 RESPONSE = {"line": "line", "response": "ln_ic50"}
 

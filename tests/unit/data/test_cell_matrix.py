@@ -63,7 +63,9 @@ def test_rows_by_a_loop(counts: AnnData, kind: str) -> None:
     assert matrix.found.tolist() == [True, False, True, False]
 
 
-def test_blocks_of_any_size_in_memory_and_on_disk_are_the_same(counts: AnnData, tmp_path: Path) -> None:
+def test_blocks_of_any_size_in_memory_and_on_disk_are_the_same(
+    counts: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counts.X[[3, 29]] = 0
     expected = CellMatrix.of(counts, features=WANTED).dense()
     for number, x in enumerate((counts.X, sparse.csr_matrix(counts.X), sparse.csc_matrix(counts.X))):
@@ -73,14 +75,16 @@ def test_blocks_of_any_size_in_memory_and_on_disk_are_the_same(counts: AnnData, 
         for adata in (adata_of(x, list(counts.var_names)), backed):
             matrix = CellMatrix.of(adata, features=WANTED)
             for size in (1, 7, 100):
+                monkeypatch.setattr(cell_matrix, "VALUES", size * counts.n_vars)
                 parts = dict.fromkeys(range(30))
-                for rows, part in matrix.blocks(size):
+                for rows, part in matrix.blocks():
+                    assert len(part) <= size
                     parts |= dict(zip(range(rows.start, rows.stop), part, strict=True))
                 np.testing.assert_allclose(np.stack(list(parts.values())), expected, rtol=1e-12)
             some = np.array([2, 3, 11])
             np.testing.assert_allclose(matrix.rows(some), expected[some], rtol=1e-12)
             assert np.flatnonzero(matrix.empty()).tolist() == [3, 29]
-            assert matrix.empty(some).tolist() == [False, True, False]
+            assert matrix.empty(slice(2, 5)).tolist() == [False, True, False]
         backed.file.close()
 
 
@@ -89,8 +93,7 @@ def test_many_blocks_are_taken_together(counts: AnnData, monkeypatch: pytest.Mon
     counts.X[[3, 29]] = 0
     matrix = CellMatrix.of(counts, features=WANTED)
     whole, empty = matrix.statistics(), matrix.empty()
-    monkeypatch.setattr(cell_matrix, "BLOCK", 7)
-    monkeypatch.setattr(CellMatrix.blocks, "__defaults__", (7,))
+    monkeypatch.setattr(cell_matrix, "VALUES", 7 * counts.n_vars)
     parts = CellMatrix.of(counts, features=WANTED)
     found = parts.statistics()
     np.testing.assert_allclose(found.mean, whole.mean)
