@@ -264,6 +264,22 @@ def few_table(out: Path) -> str:
     return "\n\n".join(parts)
 
 
+def few_differences(out: Path) -> str:
+    """AUROC of ScATD less that of logistic regression on the same draws of labelled cells."""
+    scores = transfer_scores(read(out / "few_shot").fillna({"drug": ""}))
+    scores = scores[scores["metric"] == "auroc"].pivot_table(
+        index=["target", "size", "seed"], columns="model", values="value"
+    )
+    paired = (scores["ScATD"] - scores["AlignedLogistic"]).groupby(["target", "size"], sort=False)
+    half = 1.96 * paired.std() / np.sqrt(paired.count())
+    shown = {
+        key: f"{mean:+.3f} [{mean - half[key]:+.3f}, {mean + half[key]:+.3f}]" for key, mean in paired.mean().items()
+    }
+    targets = list(dict.fromkeys(target for target, _ in shown))
+    rows = [[target, *(shown[target, size] for size in SIZES)] for target in targets]
+    return markdown(rows, ["ScATD less logistic regression", *(f"{n} of each class" for n in SIZES)])
+
+
 def withheld(out: Path) -> str:
     """Fits of ScATD that answer, and fits that abstain from every cell, with the AUROC that each has or would have."""
     rows = []
@@ -303,7 +319,7 @@ def main() -> None:
     done = [source for source in SOURCES if (arguments.out / "zero_shot" / source).is_dir()]
     text = "\n\n".join(f"### {TITLES[name]}\n\n{table(read(arguments.out / 'zero_shot' / name))}" for name in done)
     text += f"\n\n### What is told and what is withheld\n\n{withheld(arguments.out)}"
-    text += f"\n\n### A few labelled cells\n\n{few_table(arguments.out)}\n"
+    text += f"\n\n### A few labelled cells\n\n{few_table(arguments.out)}\n\n{few_differences(arguments.out)}\n"
     print(text)
     if arguments.page:
         page = arguments.page.read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import numpy as np
 
 from galenic.data.cell_matrix import CellMatrix
 from galenic.data.neighbourhood import Neighbourhood
+from galenic.models.cells.cell_model import standardised
 
 NOISE = 0.3
 """Variance of a label's error, for scores of variance 1 and labels of -1 and +1."""
@@ -42,7 +43,7 @@ class Axes:
         rows = np.arange(matrix.n)
         if matrix.n > MOST:
             rows = np.sort(np.random.default_rng([seed, 3]).choice(matrix.n, MOST, replace=False))
-        x = _standardised(matrix.rows(rows), own.mean, own.sd)
+        x = standardised(np.nan_to_num(matrix.rows(rows)), own.mean, own.sd)
         k = min(N_AXES, *x.shape)
         if k < min(x.shape):
             from sklearn.utils.extmath import randomized_svd
@@ -57,7 +58,7 @@ class Axes:
         found = np.empty((matrix.n, len(self.axes)))
         for rows, part in matrix.blocks():
             values = np.where(matrix.found, part, self.mean)
-            found[rows] = _standardised(values, self.mean, self.sd) @ self.axes.T
+            found[rows] = standardised(values, self.mean, self.sd) @ self.axes.T
         return found
 
 
@@ -154,8 +155,3 @@ def _right(kernel: np.ndarray, target: np.ndarray) -> float:
     left = target - (inverse @ target) / np.diag(inverse)
     right = float(((left > 0) == (target > 0)).sum())
     return max(LEAST, (right + 1) / (len(target) + 2))
-
-
-def _standardised(x: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    x = np.nan_to_num(x)
-    return np.where(sd > 1e-8, (x - mean) / np.where(sd > 1e-8, sd, 1.0), 0.0)
