@@ -14,6 +14,7 @@ import galenic
 ROOT = Path(galenic.__file__).parent
 GROUND = {"data", "nn", "train", "evaluate", "explain", "search"}
 FLOORS = {
+    "work": -1,
     **dict.fromkeys(GROUND, 0),
     "models": 1,
     "foundation": 1,

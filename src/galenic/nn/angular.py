@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from galenic.work.processes import gathered
+
 Loss = Literal["contrastive", "cosine", "arcface", "cosface"]
 SMALLEST = 1e-6
 """Cosines are kept this far from 1, where the slope of the angle is infinite."""
@@ -110,8 +112,10 @@ class AngularLoss(nn.Module):
     def forward(self, embedding: Tensor, label: Tensor, progress: float = 1.0) -> Tensor:
         """Loss of unit rows ``(n, n_latent)`` of classes ``(n,)``; ``progress`` in [0, 1] grows the margin.
 
-        Profiles of class -1 have none and are left out; without any other the loss is 0.
+        Profiles of class -1 have none and are left out; without any other the loss is 0. Where several processes divide
+        a batch, each computes the loss of all of it.
         """
+        embedding, label = gathered(embedding), gathered(label)
         known = label >= 0
         embedding, label = embedding[known], label[known]
         scale, weights = self.log_scale.exp(), self.weights[label]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from galenic.train.loop import train
     from galenic.train.terms import unreached
     from galenic.train.training import Training
+    from galenic.train.where import Where
 
 _WHERE = {
     "Training": "training",
@@ -24,8 +25,9 @@ _WHERE = {
     "seeded": "devices",
     "train": "loop",
     "unreached": "terms",
+    "Where": "where",
 }
-__all__ = ["Batches", "Local", "PairBatches", "Training", "pick", "seeded", "train", "unreached"]
+__all__ = ["Batches", "Local", "PairBatches", "Training", "Where", "pick", "seeded", "train", "unreached"]
 
 
 def __getattr__(name: str) -> Any:

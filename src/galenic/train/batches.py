@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 RESIDENT = 2**29  # bytes: smaller arrays are read once and kept as tensors, on the device during an epoch
 Arrays = dict[str, Any]
+T = TypeVar("T")
 
 
 class Batches:
@@ -75,7 +78,11 @@ class Batches:
         self.together = None if together is None else np.unique(together, return_inverse=True)[1]
 
     def __len__(self) -> int:
-        return len(self._cuts()) + 1
+        return len(self.sizes())
+
+    def sizes(self, world_size: int = 1) -> np.ndarray:
+        """Rows of each batch of an epoch, those of all processes together."""
+        return np.diff(self._cuts(world_size), prepend=0, append=len(self.rows))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self.epoch()
@@ -91,21 +98,34 @@ class Batches:
     ) -> Iterator[dict[str, Any]]:
         """The batches of one epoch on ``device``.
 
-        With several processes each gets every ``world_size``-th batch; the first ones are given again where the
-        number of batches is not a multiple, since all processes must take the same number of steps.
+        Several processes divide each batch among them, so that they learn what one process learns. Rows left over that
+        are fewer than two for each process join the batch before.
+
+        Raises
+        ------
+        ValueError
+            If a batch has fewer rows than there are processes.
         """
         order = self._order(np.random.default_rng([seed, epoch])) if self.shuffle else self.rows
-        batches = np.split(order, self._cuts())
+        batches = np.split(order, self._cuts(world_size))
+        if min(map(len, batches)) < world_size:
+            raise ValueError(
+                f"a batch should have a row for each of {world_size:,} processes at least; the smallest has "
+                f"{min(map(len, batches)):,}. Use a larger training.batch_size, or fewer devices."
+            )
         placed = self._place(device)
-        for number in range(rank, -(-len(batches) // world_size) * world_size, world_size):
-            rows = batches[number % len(batches)]
-            # Files are read faster, and some only, in ascending order; inside a batch order means nothing.
-            yield self._batch(np.sort(rows) if self.shuffle else rows, placed, device)
+        # Files are read faster, and some only, in ascending order; inside a batch order means nothing.
+        rows = (np.array_split(np.sort(one) if self.shuffle else one, world_size)[rank] for one in batches)
+        found = (self._batch(one, placed, device) for one in rows)
+        return found if self._is_resident() else ahead(found)
 
-    def _cuts(self) -> np.ndarray:
+    def _cuts(self, world_size: int = 1) -> np.ndarray:
         cuts = np.arange(self.batch_size, len(self.rows), self.batch_size)
-        leaves_one = len(cuts) and self.batch_size > 1 and len(self.rows) - cuts[-1] == 1
-        return cuts[:-1] if leaves_one else cuts
+        few = len(cuts) and self.batch_size > 1 and len(self.rows) - cuts[-1] < 2 * world_size
+        return cuts[:-1] if few else cuts
+
+    def _is_resident(self) -> bool:
+        return all(isinstance(array, Tensor) for array in self.arrays.values())
 
     def _order(self, rng: np.random.Generator) -> np.ndarray:
         order = rng.permutation(self.rows)
@@ -191,6 +211,10 @@ class PairBatches(Batches):
         order = rng.permutation(self.rows)
         return order if self.block is None else _grouped(order, self.places[self.block], rng)
 
+    def _is_resident(self) -> bool:
+        arrays = (*self.cells.values(), *self.drugs.values())
+        return super()._is_resident() and all(isinstance(array, Tensor) for array in arrays)
+
     def _place(self, device: str | torch.device) -> dict[str, Any]:
         return {"cells": _on(self.cells, device), "drugs": _on(self.drugs, device), "pairs": _on(self.arrays, device)}
 
@@ -201,6 +225,22 @@ class PairBatches(Batches):
             batch[name] = torch.from_numpy(places).to(device)
             batch[many] = super()._batch(distinct, placed[many], device)
         return batch
+
+
+def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+    """Items in their order, the next ones made in another thread while the last one is worked with.
+
+    Examples
+    --------
+    >>> list(ahead(iter("abc")))
+    ['a', 'b', 'c']
+    """
+    end: Any = object()
+    with ThreadPoolExecutor(1) as reader:
+        waiting = deque(reader.submit(next, items, end) for _ in range(depth))
+        while (found := waiting.popleft().result()) is not end:
+            waiting.append(reader.submit(next, items, end))
+            yield found
 
 
 def _grouped(order: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-import os
+import math
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
 
+from galenic.work.atomic import written
+
+SHARE = 0.05
+"""Of the time at most goes into writing."""
+
+
+class Saves:
+    """When a run is written to disk: after the first epoch, then never so often that it costs more than ``SHARE``.
+
+    Parameters
+    ----------
+    path
+        The file; ``None`` writes nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.next, self.is_current = path, -math.inf, False
+
+    def after_epoch(self, content: Callable[[], dict[str, Any]]) -> None:
+        """Write, if it is time."""
+        self.is_current = False
+        began = perf_counter()
+        if self.path is not None and began >= self.next:
+            write(self.path, content())
+            ended = perf_counter()
+            self.next, self.is_current = ended + (ended - began) * (1 / SHARE - 1), True
+
+    def at_end(self, content: Callable[[], dict[str, Any]]) -> None:
+        """Write what a finished run has come to, unless it is there."""
+        if self.path is not None and not self.is_current:
+            write(self.path, content())
+
 
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values to ``path``; a crash leaves the former file as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    torch.save(content, part)
-    os.replace(part, path)
+    with written(path) as draft:
+        torch.save(content, draft)
 
 
 def read(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,8 +18,10 @@ from torch import Tensor, nn
 from galenic.train import checkpoint as disk
 from galenic.train.bar import progress_bar
 from galenic.train.devices import Local, reseed, seeded
+from galenic.train.divided import Divided
 from galenic.train.terms import Step, Sums
 from galenic.train.training import Training, rate
+from galenic.work.processes import current, on
 
 OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -31,9 +35,36 @@ class _Run:
     groups: list[dict[str, Any]]  # parameter groups of the optimiser
     step: Step
     training: Training
-    n_steps: int  # of an epoch
+    shares: list[Share]  # of each step of an epoch
     seed: int
     fabric: Any
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a process has of a batch.
+
+    Attributes
+    ----------
+    own
+        Rows; ``None``: all that it is given.
+    weight
+        Of its loss: gradients are averaged over processes, the loss is one over rows.
+    within
+        The context in which it computes, where other processes have the rest.
+    """
+
+    own: int | None
+    weight: float = 1.0
+    within: AbstractContextManager[Any] = nullcontext()  # noqa: RUF009  it has no state
+
+    @classmethod
+    def of(cls, n: int, rank: int, world: int) -> Share:
+        """Of a batch of ``n`` rows, divided as ``numpy.array_split`` does."""
+        if world == 1:
+            return cls(n)
+        own, start = n // world + (rank < n % world), rank * (n // world) + min(rank, n % world)
+        return cls(own, own * world / n, Divided(start, own, n))
 
 
 @dataclass
@@ -60,6 +91,7 @@ def train(
     fabric: Any = None,
     progress: bool = False,
     checkpoint: str | Path | None = None,
+    keep: bool = False,
 ) -> pd.DataFrame:
     """Train a network in place; it ends with its best weights, in evaluation mode, on the device it was trained on.
 
@@ -84,12 +116,17 @@ def train(
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...; without effect if ``fabric`` is given.
     fabric
-        A launched ``lightning.Fabric``, to train on several devices or in another precision.
+        A launched ``lightning.Fabric``, to train on several devices or in another precision; by default the one of the
+        ``galenic.work.processes.on`` block that this stands in. Batches with ``sizes`` are divided among its processes,
+        others are taken by each as they come.
     progress
         Show a progress bar on the standard error.
     checkpoint
-        File to resume from if it is there, written after each epoch and removed at the end. A resumed run ends like an
-        uninterrupted one.
+        File to resume from if it is there, written after the first epoch and then so often that writing takes a
+        twentieth of the time at most; removed at the end. A resumed run ends like an uninterrupted one, bit for bit:
+        the random numbers of an epoch follow from the seed and its number.
+    keep
+        Leave the file at the end: the same call gives the finished network at once.
 
     Returns
     -------
@@ -117,10 +154,11 @@ def train(
     >>> bool(history["train_total"].min() < 0.01)
     True
     """
-    fabric = Local(device) if fabric is None else fabric
+    fabric = fabric or current() or Local(device)
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    n_steps = _n_steps(batches, fabric.world_size)
-    if not parameters or not n_steps:
+    shares = _shares(batches, fabric)
+    n_steps = len(shares)
+    if not parameters or not shares:
         raise ValueError(
             f"training needs batches and trainable parameters; received {n_steps} batches and {len(parameters)} "
             "trainable tensors. Check the rows and requires_grad."
@@ -131,30 +169,33 @@ def train(
     settings = {"training": asdict(training), "seed": seed, "batches": n_steps, "validation": valid is not None}
     settings["network"] = {name: list(tensor.shape) for name, tensor in net.state_dict().items()}
     state = _resume(path, settings, net, optimizer, fabric) if path else _State()
-    run = _Run(outer, wrapped, optimizer.param_groups, step, training, n_steps, seed, fabric)
+    run = _Run(outer, wrapped, optimizer.param_groups, step, training, shares, seed, fabric)
+    saves = disk.Saves(path if fabric.is_global_zero else None)
+    content = partial(_content, state, settings, net, optimizer)
     # Every epoch has its own random numbers, so none need to be stored to resume.
     show = progress_bar(progress and fabric.is_global_zero, training.max_epochs * n_steps, state.epoch * n_steps)
-    with seeded(seed, fabric.device), show as advance:
+    with on(fabric if fabric.world_size > 1 else None), seeded(seed, fabric.device), show as advance:
         while state.epoch < training.max_epochs and not 0 < training.patience <= state.stale:
             started = perf_counter()
-            reseed(fabric.device, seed, state.epoch, fabric.global_rank)
+            reseed(fabric.device, seed, state.epoch, 0)
             trained = _fit(run, state, batches, advance)
             row = {f"train_{name}": value for name, value in trained.items()}
             watched, lr = trained, run.groups[0]["lr"]
             if valid is not None:
                 reseed(fabric.device, seed)
-                watched = _score(run, state, valid)
+                with on(None):  # every process scores all rows, so that all stop together
+                    watched = _score(run, state, valid)
                 row |= {f"valid_{name}": value for name, value in watched.items()}
             state.history.append({"epoch": state.epoch + 1, "seconds": perf_counter() - started, "lr": lr, **row})
             _judge(state, watched, training, net)
-            if path and fabric.is_global_zero:
-                content = vars(state) | {"settings": settings, "net": _kept(net), "optimizer": optimizer.state_dict()}
-                disk.write(path, content)
+            saves.after_epoch(content)
+    if keep:
+        saves.at_end(content)
     optimizer.zero_grad()
     if state.weights:
         net.load_state_dict(state.weights, strict=False)
     net.eval()
-    if path and fabric.is_global_zero:
+    if path and not keep and fabric.is_global_zero:
         path.unlink(missing_ok=True)
     kept = state.epoch - (state.stale if state.weights else 0)
     history = pd.DataFrame(state.history)
@@ -164,17 +205,19 @@ def train(
 def _fit(run: _Run, state: _State, batches: Any, advance: Callable[[str], None]) -> dict[str, float]:
     """Means of the terms over one pass of the training rows."""
     run.net.train()
-    sums, all_steps = Sums(), run.training.max_epochs * run.n_steps
+    sums, n_steps = Sums(), len(run.shares)
+    all_steps = run.training.max_epochs * n_steps
     share = {"rank": run.fabric.global_rank, "world_size": run.fabric.world_size}
-    for number, batch in enumerate(_stream(run, batches, state.epoch, **share)):
-        done = state.epoch * run.n_steps + number
+    for number, (part, batch) in enumerate(zip(run.shares, _stream(run, batches, state.epoch, **share), strict=True)):
+        done = state.epoch * n_steps + number
         for group in run.groups:
             group["lr"] = rate(run.training, (done + 1) / all_steps, state.scale)
-        terms = run.step(run.net, batch, done / all_steps)
+        with part.within:
+            terms = run.step(run.net, batch, done / all_steps)
         where = f"epoch {state.epoch + 1}, batch {number + 1}"
-        total = sums.add(terms, batch, where)
+        total = sums.add(terms, batch, where, part.own)
         run.optimizer.zero_grad()
-        run.fabric.backward(sum(terms.values()))
+        run.fabric.backward(sum(terms.values()) * part.weight)
         if run.training.clip:
             run.fabric.clip_gradients(run.net, run.optimizer, max_norm=run.training.clip, error_if_nonfinite=False)
         run.optimizer.step()
@@ -190,7 +233,7 @@ def _fit(run: _Run, state: _State, batches: Any, advance: Callable[[str], None])
 
 @torch.no_grad()
 def _score(run: _Run, state: _State, valid: Any) -> dict[str, float]:
-    """Means of the terms over the validation rows. Every process scores them all, so that all stop together."""
+    """Means of the terms over the validation rows."""
     run.net.eval()
     sums = Sums()
     for number, batch in enumerate(_stream(run, valid)):
@@ -237,14 +280,23 @@ def _resume(
     return _State(**{name: saved[name] for name in vars(_State())})
 
 
-def _n_steps(batches: Any, world_size: int) -> int:
-    """Steps of an epoch of one process."""
+def _shares(batches: Any, fabric: Any) -> list[Share]:
+    """What this process has of each batch of an epoch."""
+    if hasattr(batches, "sizes"):
+        return [Share.of(int(n), fabric.global_rank, fabric.world_size) for n in batches.sizes(fabric.world_size)]
     if not hasattr(batches, "__len__"):
         raise ValueError(
             f"batches should have a length and be repeatable; received {type(batches).__name__}. "
             "Pass Batches, a list or a DataLoader."
         )
-    return -(-len(batches) // world_size) if hasattr(batches, "epoch") else len(batches)
+    return [Share(None)] * len(batches)
+
+
+def _content(
+    state: _State, settings: dict[str, Any], net: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    return vars(state) | {"settings": settings, "net": _kept(net), "optimizer": optimizer.state_dict()}
 
 
 def _stream(run: _Run, batches: Any, epoch: int = 0, rank: int = 0, world_size: int = 1) -> Iterator[Any]:

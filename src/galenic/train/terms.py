@@ -19,8 +19,8 @@ class Sums:
         self.sums: dict[str, float] = {}
         self.n_rows = 0
 
-    def add(self, terms: Mapping[str, Tensor], batch: Any, where: str) -> float:
-        """Add a batch; returns its total.
+    def add(self, terms: Mapping[str, Tensor], batch: Any, where: str, rows: int | None = None) -> float:
+        """Add a batch of so many rows (by default counted); returns its total.
 
         Raises
         ------
@@ -44,7 +44,7 @@ class Sums:
                 f"the terms should be finite; at {where}: {', '.join(f'{n!r} = {value}' for n, value in bad.items())}. "
                 "Check the input for missing values, lower training.lr or set training.clip."
             )
-        n = _n_rows(batch)
+        n = _n_rows(batch) if rows is None else rows
         self.n_rows += n
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + n * value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import chain, pairwise
 
 import anndata
@@ -60,11 +61,62 @@ def test_the_order_depends_on_seed_and_epoch_alone():
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_processes_share_all_rows_in_equally_many_steps(world_size):
-    batches = Batches({"row": np.arange(50)}, batch_size=8)
+@pytest.mark.parametrize("n", [50, 51])
+def test_processes_divide_each_batch(n, world_size):
+    batches = Batches({"row": np.arange(n)}, batch_size=8)
     shares = [seen(batches, seed=1, rank=rank, world_size=world_size) for rank in range(world_size)]
-    assert {len(share) for share in shares} == {-(-len(batches) // world_size)}
-    assert {row for share in shares for batch in share for row in batch} == set(range(50))
+    together = [flat(parts) for parts in zip(*shares, strict=True)]
+    assert [len(batch) for batch in together] == batches.sizes(world_size).tolist()
+    alone = seen(batches, seed=1)
+    few = n % 8 < 2 * world_size  # rows left over for which there are too many processes join the batch before
+    assert together == ([*alone[:-2], sorted(alone[-2] + alone[-1])] if few and len(alone) > len(together) else alone)
+
+
+def test_a_batch_smaller_than_the_number_of_processes_is_refused():
+    with pytest.raises(ValueError, match=r"a row for each of 9 processes at least; the smallest has 8"):
+        Batches({"row": np.arange(40)}, batch_size=8).epoch(world_size=9)
+
+
+class Slow:
+    """Rows that come from far away, and whether two were ever read at the same time."""
+
+    def __init__(self, n):
+        self.shape, self.reads, self.open = (n, 1), [], 0
+
+    def __getitem__(self, rows):
+        assert self.open == 0
+        self.open += 1
+        self.reads.append(threading.current_thread().name)
+        self.open -= 1
+        return np.asarray(rows, dtype=np.float32)[:, None]
+
+
+def test_what_is_not_in_memory_is_read_ahead_by_one_other_thread():
+    far = Slow(40)
+    batches = Batches({"x": far}, batch_size=8, resident=0)
+    one = batches.epoch(seed=1)
+    first = next(one)
+    assert len(far.reads) <= 3
+    rest = list(one)
+    assert flat([batch["x"][:, 0].tolist() for batch in [first, *rest]]) == flat(seen_rows(40, 8, seed=1))
+    assert threading.current_thread().name not in far.reads
+    stopped = batches.epoch(seed=2)
+    next(stopped)
+    stopped.close()
+    assert not [thread for thread in threading.enumerate() if thread.name in far.reads]
+
+
+def test_an_error_of_the_reading_thread_arrives():
+    class Broken(Slow):
+        def __getitem__(self, rows):
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(Batches({"x": Broken(20)}, batch_size=8, resident=0))
+
+
+def seen_rows(n, size, seed):
+    return seen(Batches({"row": np.arange(n)}, batch_size=size), seed=seed)
 
 
 @pytest.fixture

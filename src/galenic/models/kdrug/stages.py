@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from galenic.nn.losses import distill_soft, relation
+from galenic.work.processes import gathered
 
 RELATED = 512
 """Pairs of a batch that are related to each other: the published batch; the cost grows with its square."""
@@ -88,13 +89,14 @@ def distil_step(
         if soft:
             terms["distil"] = soft * distill_soft(prediction, batch["teacher"])
         if relation_weight:
-            # Rows are sorted by cell: the first ones would all be of one.
-            few = torch.randperm(len(prediction), device=prediction.device)[:RELATED]
-            drug, cell = batch["drug"][few], batch["cell"][few]
+            drug, cell = batch["drug"], batch["cell"]
             student = torch.cat([answer["drugs"][drug], answer["main_cells"][cell]], dim=1)
             teacher = torch.cat([batch["drugs"]["teacher"][drug], batch["cells"]["teacher"][cell]], dim=1)
+            pairs = [gathered(rows) for rows in (student, teacher, prediction, batch["teacher"])]
+            # Rows are sorted by cell: the first ones would all be of one.
+            few = torch.randperm(len(pairs[0]), device=prediction.device)[:RELATED]
             terms["relation"] = relation_weight * relation(
-                student, teacher, prediction[few], batch["teacher"][few], detach=detach, as_published=as_published
+                *(rows[few] for rows in pairs), detach=detach, as_published=as_published
             )
         return terms
 

@@ -116,8 +116,8 @@ class Pairs:
 
     Notes
     -----
-    A batch depends on the seed, the epoch and its number alone: training can be resumed anywhere, and several processes
-    take every n-th batch.
+    A batch depends on the seed, the epoch and its number alone: training can be resumed anywhere. Several processes
+    divide each batch.
     """
 
     def __init__(
@@ -137,15 +137,20 @@ class Pairs:
     def __len__(self) -> int:
         return self.n_batches
 
+    def sizes(self, world_size: int = 1) -> np.ndarray:
+        """Pairs of each batch of an epoch, those of all processes together."""
+        return np.full(self.n_batches, self.batch_size)
+
     def epoch(
         self, epoch: int = 0, *, seed: int = 0, device: Any = "cpu", rank: int = 0, world_size: int = 1
     ) -> Iterator[dict[str, Any]]:
         """The batches of one epoch; ``batch["kind"]`` is "cell", "drug" or "pair"."""
-        for number in range(rank, -(-self.n_batches // world_size) * world_size, world_size):
-            number %= self.n_batches
+        for number in range(self.n_batches):
             rng = np.random.default_rng([seed, epoch, number])
             kind = self.kinds[number % len(self.kinds)]
-            batch = self.profiles.batch(self._rows(rng, kind))
+            rows = self._rows(rng, kind)
+            own = {name: np.array_split(numbers, world_size)[rank] for name, numbers in rows.items()}
+            batch = self.profiles.batch(own)
             yield {"kind": kind, **{name: tensor.to(device) for name, tensor in batch.items()}}
 
     def _rows(self, rng: np.random.Generator, kind: str) -> dict[str, np.ndarray]:

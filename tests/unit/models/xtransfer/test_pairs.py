@@ -119,11 +119,9 @@ def test_a_batch_depends_on_seed_epoch_and_number_alone(adata: AnnData) -> None:
         assert not torch.equal(once[0]["left"], next(iter(others))["left"])
     for n in (2, 3):
         shared = [list(pairs.epoch(3, seed=1, rank=rank, world_size=n)) for rank in range(n)]
-        assert len({len(part) for part in shared}) == 1
-        mixed = [part[place] for place in range(len(shared[0])) for part in shared]
-        # Where they do not come out even the first ones are given again.
-        for batch, number in zip(mixed, [*range(5), *range(5)], strict=False):
-            assert_equal(batch, once[number])
+        for whole, *parts in zip(once, *shared, strict=True):
+            tensors = {name: torch.cat([part[name] for part in parts]) for name in whole if name != "kind"}
+            assert_equal(whole, {"kind": parts[0]["kind"], **tensors})
 
 
 def test_kinds_take_turns(adata: AnnData) -> None:
