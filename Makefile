@@ -3,6 +3,7 @@
 #   make test            the tests; EXTRAS=all also those of every extra
 #   make check           formatting, lint, types
 #   make bench           accuracy and speed on the real data beside the checkout (some hours); see docs/benchmarks.md
+#   make bench-speed     speed alone (about an hour); fails where a ratio fell below the one in benchmarks/ratios.json
 #   make docs            the documentation, in docs/_build
 # The tests run on every core, a file at a time, with one thread each: threads that wait for each other cost more than they save.
 # TORCH_INDEX=URL takes torch from another index, for example one with wheels for the CPU only.
@@ -10,12 +11,15 @@
 PYTHON ?= python3
 EXTRAS ?= scale
 DATA ?= ../shared/data
+SPEED := runs/speed
+ENGINES ?= loky
+PROFILES ?= 200000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench bench-speed docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -46,12 +50,26 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/tables.py runs/gdsc1 docs/benchmarks.md
 	$(BIN)/galenic benchmark benchmarks/gdsc1_inputs.toml --out runs/inputs --jobs 2 --overwrite
 	$(BIN)/python benchmarks/kdrug.py benchmarks/gdsc1.toml --out runs/kdrug --jobs 2 --page docs/benchmarks.md
-	$(BIN)/python benchmarks/kdrug_speed.py --data $(DATA)
 	$(BIN)/python benchmarks/retrieval.py --data $(DATA) --out runs/retrieval --jobs 2 --page docs/benchmarks.md
 	$(BIN)/python benchmarks/retrieval_variants.py --data $(DATA)
-	$(BIN)/python benchmarks/search_speed.py
 	$(BIN)/python benchmarks/cross_study.py --data $(DATA) --out runs/cross_study
-	$(BIN)/python benchmarks/speed.py --data $(DATA)
+	$(MAKE) bench-speed
+
+# COPAIRS=PYTHON names an interpreter that has copairs, ENGINES=loky,dask,ray the engines that are installed;
+# SPEED_PAGE=--store keeps the ratios for the next comparison.
+bench-speed: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/scaling.py --out $(SPEED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py --data $(DATA) --out $(SPEED)
+	$(BIN)/python benchmarks/kdrug_speed.py --data $(DATA) --out $(SPEED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/perturbation_speed.py --out $(SPEED)
+	$(BIN)/python benchmarks/deeppert_speed.py --out $(SPEED)
+	$(BIN)/python benchmarks/cells_speed.py --large 512 --out $(SPEED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/search_speed.py $(if $(COPAIRS),--copairs-python $(COPAIRS)) --out $(SPEED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/encoders.py --out $(SPEED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cells_scale.py --out runs/cells_scale --results $(SPEED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratios.py $(SPEED) benchmarks/engines.py --engines $(ENGINES)
+	$(BIN)/python benchmarks/ratios.py $(SPEED) benchmarks/scale_profiles.py --out runs/scale_profiles --profiles $(PROFILES)
+	$(BIN)/python benchmarks/speed_page.py $(SPEED) --page docs/benchmarks.md $(SPEED_PAGE)
 
 docs: $(VENV)/.installed-dev-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

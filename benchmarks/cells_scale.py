@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
+from ratios import Ratios
 from scipy import sparse
 
 from galenic import ScATD, load
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cells", type=int, default=1_000_000)
     parser.add_argument("--way", choices=["write", "backed", "whole"])
+    parser.add_argument("--results", type=Path, help="folder of the results")
     args = parser.parse_args()
     path = args.out / f"cells_{args.cells}.h5ad"
     if args.way == "write":
@@ -99,10 +101,15 @@ def main() -> None:
     # A process counts the memory of the one that started it as its own: this one must stay small.
     if not path.is_file():
         subprocess.run([*again, "write"], check=True)
-    print(f"file: {path.stat().st_size / 1e6:,.0f} MB")
+    kept, memory = Ratios("cells_scale"), {}
+    kept.say(f"file: {path.stat().st_size / 1e6:,.0f} MB")
     for way in ("backed", "whole"):
         found = json.loads(subprocess.run([*again, way], check=True, capture_output=True, text=True).stdout)
-        print(way, {name: round(value, 1) for name, value in found.items()}, flush=True)
+        kept.say(f"{way} { ({name: round(value, 1) for name, value in found.items()}) }")
+        memory[way] = found["MB"]
+    times = memory["whole"] / memory["backed"]
+    kept.ratio("cells scored from a file in blocks", times, against="loading it whole (memory)")
+    kept.keep(args.results)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from ratios import Ratios
 
 import galenic
 from galenic.explain.attribution import integrated_gradients
@@ -29,14 +30,14 @@ from galenic.models.deeppert.attribution import gene_weights
 N_STEPS = 50
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall seconds of one run."""
-    began = time.perf_counter()
+def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of one run, on the wall unless another clock is given."""
+    began = clock()
     work()
-    return time.perf_counter() - began
+    return clock() - began
 
 
-def attribution(n_samples: int = 200, n_nodes: int = 25, few: int = 4) -> str:
+def attribution(kept: Ratios, n_samples: int = 200, n_nodes: int = 25, few: int = 4) -> None:
     """Genes behind all latents of all samples, against one call through the network for each sample and latent."""
     rng = np.random.default_rng(0)
     widths = (150, 250, 100, n_nodes)
@@ -65,28 +66,31 @@ def attribution(n_samples: int = 200, n_nodes: int = 25, few: int = 4) -> str:
     calls = [(sample, node) for sample in range(few) for node in range(n_nodes)]
     one(0, 0)  # what is loaded at the first call
     at_once = min(
-        seconds(lambda: gene_weights(layers, matrix, deviations, n_steps=N_STEPS, rule="midpoint")) for _ in range(3)
+        seconds(lambda: gene_weights(layers, matrix, deviations, n_steps=N_STEPS, rule="midpoint"), time.process_time)
+        for _ in range(3)
     )
-    apart = seconds(lambda: [one(*call) for call in calls]) * n_samples / few
+    apart = seconds(lambda: [one(*call) for call in calls], time.process_time) * n_samples / few
     mean = np.mean([np.abs(one(sample, 0)[0]) for sample in range(few)], axis=0)
     same = gene_weights(layers, matrix, deviations[:few], n_steps=N_STEPS, rule="midpoint").absolute[:, 0]
-    return (
+    kept.say(
         f"genes behind {n_nodes} latents of {n_samples} samples, {N_STEPS} steps: at once {at_once:.2f} s, a call for "
         f"each sample and latent {apart:.1f} s (scaled from {few} samples): {apart / at_once:.0f} times; largest "
         f"difference {np.abs(mean - same).max():.0e}"
     )
+    kept.ratio("genes behind all latents at once", apart / at_once, against="a call for each sample and latent")
 
 
-def ensemble(n_profiles: int, n_jobs: int) -> str:
-    """Three families, four sizes, five seeds."""
+def ensemble(n_profiles: int, n_jobs: int, kept: Ratios) -> float:
+    """Three families, four sizes, five seeds; seconds."""
     adata = galenic.simulate.programmes(n_perturbagens=n_profiles // 12, n_genes=978, n_programmes=20, seed=0)
     model = galenic.DeepPert()
     spent = seconds(lambda: model.fit(adata, n_jobs=n_jobs))
     members = model.latents_[["family", "size", "run"]].drop_duplicates()
-    return (
+    kept.say(
         f"{len(members)} members ({len(model.latents_):,} latents) on {adata.n_obs:,} x {adata.n_vars} profiles, "
         f"{n_jobs} worker(s): {spent:.0f} s with consensus and gene weights, {model.weights().shape[1]} dimensions"
     )
+    return spent
 
 
 def fitted(n_profiles: int, n_jobs: int, folder: Path | None) -> galenic.DeepPert:
@@ -147,15 +151,18 @@ def main() -> None:
     parser.add_argument("--profiles", type=int, default=15_000)
     parser.add_argument("--few", type=int, default=2_004)
     parser.add_argument("--only", choices=("killed",), help="measure nothing else")
+    parser.add_argument("--out", type=Path, help="folder of the results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    kept = Ratios("deeppert_speed")
     if not arguments.only:
-        print(attribution(), flush=True)
-        for n_jobs in (1, 2):
-            print(ensemble(arguments.few, n_jobs), flush=True)
-        print(ensemble(arguments.profiles, 2), flush=True)
-    print(killed(arguments.few, 2, compare=True), flush=True)
-    print(killed(arguments.profiles, 2, compare=False), flush=True)
+        attribution(kept)
+        one, two = (ensemble(arguments.few, n_jobs, kept) for n_jobs in (1, 2))
+        kept.ratio("60 members of DeepPert on 2 workers", one / two, against="1 worker", wall=True)
+        ensemble(arguments.profiles, 2, kept)
+    kept.say(killed(arguments.few, 2, compare=True))
+    kept.say(killed(arguments.profiles, 2, compare=False))
+    kept.keep(arguments.out)
 
 
 if __name__ == "__main__":

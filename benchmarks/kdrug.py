@@ -33,6 +33,7 @@ from galenic.models.kdrug.fitting import Fit, Fitted
 from galenic.models.kdrug.model import KDRUG
 from galenic.models.kdrug.role import restore
 from galenic.tasks import ResponseTask
+from galenic.train import Where
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "KDRUG": {},
@@ -63,7 +64,7 @@ def network_answers(data: ResponseData, fold: Fold, seed: int, variants: dict[st
     """Predictions for the test pairs by every variant and by the teacher; and the shares of their networks."""
     known, asked = data.take(fold.train).trim(), data.take(fold.test)
     known = known.take(np.lexsort((known.drug_rows, known.cell_rows)))
-    fit = Fit(KDRUG(seed=seed), known, np.zeros(len(known), dtype=bool), "cpu", 1, False)
+    fit = Fit(KDRUG(seed=seed), known, np.zeros(len(known), dtype=bool), Where(device="cpu"))
     teacher = fit.role("teacher", None)
     found = {"KDRUG, teacher": predicted(fit, "teacher", teacher, asked)}
     for name, fields in variants.items():

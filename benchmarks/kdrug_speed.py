@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ratios import Ratios
 
 from galenic import KDRUG, ResponseData, plan
 from galenic.cli import inputs
@@ -58,7 +59,7 @@ def seconds(work: Callable[[], object], repeats: int = 3) -> float:
     return min(spent)
 
 
-def steps(data: ResponseData, head: str) -> None:
+def steps(data: ResponseData, head: str, kept: Ratios) -> None:
     """One training step on 4,096 random pairs: each distinct cell and drug once, against each pair written out."""
     features, arrays = learn_inputs(data.cells, ("expression", "mutation", "methylation"))
     cells, drugs = cell_arrays(data.cells, features, arrays), drug_arrays(data.drugs, data.drugs)
@@ -79,14 +80,15 @@ def steps(data: ResponseData, head: str) -> None:
         return work
 
     once, written = seconds(one(batch)), seconds(one(per_pair(batch)), 1)
-    print(
+    kept.say(
         f"training step, {BATCH:,} pairs, head {head!r}: each distinct once {BATCH / once:,.0f} pairs/s, written out "
-        f"{BATCH / written:,.0f} pairs/s: {written / once:.1f} times; predictions differ by {gap:.0e}",
-        flush=True,
+        f"{BATCH / written:,.0f} pairs/s: {written / once:.1f} times; predictions differ by {gap:.0e}"
     )
+    what = f"training step, head {head!r}, each cell and drug once"
+    kept.ratio(what, written / once, against="each pair written out", wall=True)
 
 
-def epoch(data: ResponseData) -> None:
+def epoch(data: ResponseData, kept: Ratios) -> None:
     """One epoch of 100,000 pairs with the default network of a student, its identities, and of graphs alone."""
     data = data.take(np.random.default_rng(0).permutation(len(data))[:100_000])
     features, arrays = learn_inputs(data.cells, ("expression", "tissue"))
@@ -100,29 +102,32 @@ def epoch(data: ResponseData) -> None:
         batches = PairBatches(cells, given, pairs, batch_size=12_288, block="cell")
         training = replace(KDRUG().training, max_epochs=1)
         spent = seconds(lambda: train(net, batches, fit_step(0.2), training, device="cpu"), 1)  # noqa: B023
-        print(f"one epoch of 100,000 pairs, {name}: {spent:.2f} s", flush=True)
+        kept.say(f"one epoch of 100,000 pairs, {name}: {spent:.2f} s")
 
 
-def whole(data: ResponseData) -> None:
+def whole(data: ResponseData, kept: Ratios) -> None:
     """A full fit with the defaults: teacher, student, starts."""
     began = time.perf_counter()
     KDRUG().fit(data, n_jobs=1)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     spent = time.perf_counter() - began
-    print(f"full fit, {len(data):,} pairs, teacher and student of 8 networks: {spent:.0f} s, {memory:,.0f} MB at most")
+    said = f"{spent:.0f} s, {memory:,.0f} MB at most"
+    kept.say(f"full fit, {len(data):,} pairs, teacher and student of 8 networks: {said}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="folder of the results")
     args = parser.parse_args()
     torch.set_num_threads(2)
     warnings.simplefilter("ignore")
-    data = gdsc(args.data)
+    kept, data = Ratios("kdrug_speed"), gdsc(args.data)
     for head in ("product", "mlp"):
-        steps(data, head)
-    epoch(data)
-    whole(data)
+        steps(data, head, kept)
+    epoch(data, kept)
+    whole(data, kept)
+    kept.keep(args.out)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,9 +18,14 @@ from galenic.evaluate.statistics import compare
 from galenic.models.base import Model
 from galenic.models.fields import with_params
 from galenic.tasks import FLOORS, Answer, Answered, Part, ResponseTask, Task
+from galenic.work.contents import contents
+from galenic.work.fan_out import fan_out
+from galenic.work.kept import Kept
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Nominal coverages at which intervals are checked."""
+
+_Fit = tuple[Answer, float, list[str]]
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,7 @@ class _Job:
 
     @property
     def name(self) -> str:
-        safe = "".join(c if c.isalnum() else "-" for c in self.label)
-        if len(safe) > 80:  # file systems end at 255 bytes
-            safe = f"{safe[:60]}-{hashlib.sha256(self.label.encode()).hexdigest()[:12]}"
-        return f"{self.by}.{self.seed}.{self.number}.{safe}.npz"
+        return f"{self.by}, seed {self.seed}, fold {self.number}, {self.label}"
 
 
 def benchmark(
@@ -107,9 +107,10 @@ def benchmark(
     seeds
         One division of the table for each; a model with a field ``seed`` gets it too.
     n_jobs
-        Fits at the same time, each on its own core.
+        Fits at the same time, each on its own core, or on a cluster (:func:`galenic.work.engines.engine`); -1: all.
     parts
-        Folder in which finished fits are kept, so that an interrupted benchmark goes on where it was.
+        Folder in which finished fits are kept, so that an interrupted benchmark goes on where it was. With it a fit
+        that fails keeps no other from being finished.
     progress
         Show a progress bar.
 
@@ -120,7 +121,10 @@ def benchmark(
     Raises
     ------
     ValueError
-        If there are fewer groups than folds, or two models have one name.
+        If there are fewer groups than folds, two models have one name, a model refuses the data, or ``parts`` holds
+        fits of other data, models or divisions.
+    RuntimeError
+        If a fit failed, also when it was tried again; with ``parts`` the others are kept.
 
     Examples
     --------
@@ -138,7 +142,8 @@ def benchmark(
     everyone = {**floors, **named}
     questions = [by] if isinstance(by, str) else list(by)
     jobs = [job for question in questions for job in _jobs(task, everyone, question, n_folds, seeds)]
-    answers, notes = _run(task, jobs, n_jobs, Path(parts) if parts else None, progress)
+    kept = _kept(parts, task, jobs) if parts else None
+    answers, notes = _run(task, jobs, n_jobs, kept, progress)
     return _collect(task, jobs, answers, [*_shared(task, jobs), *notes], tuple(floors), set(named))
 
 
@@ -214,52 +219,45 @@ def _with_seed(model: Model, seed: int) -> Model:
     return with_params(model, {"seed": seed}) if hasattr(model, "seed") else model
 
 
-def _fit(task: Task, job: _Job, place: Path | None) -> tuple[Answer, float, list[str]]:
-    """Answer one job, or take the answer that an earlier run kept."""
-    if place is not None and (place / job.name).is_file():
-        kept = dict(np.load(place / job.name, allow_pickle=False))
-        seconds, notes = float(kept.pop("seconds")), [str(note) for note in kept.pop("notes")]
-        if task.is_whole(kept, job.part.test):
-            return kept, seconds, notes
+def _fit(task: Task, job: _Job) -> _Fit:
+    """Answer one job; its answer, how long it took, and what its model warned of."""
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor is it written to
         answer = task.answer(job.model, *job.part)
     seconds = time.perf_counter() - began
+    if not task.is_whole(answer, job.part.test):
+        raise ValueError(f"an answer for each test row is expected; {job.label} gave another. Correct its predictions.")
     notes = sorted({f"{job.label}: {warning.message}" for warning in caught if warning.category is UserWarning})
-    if place is not None:
-        draft = place / f".{job.name}"
-        with draft.open("wb") as handle:
-            np.savez(handle, **answer, seconds=seconds, notes=np.array(notes, dtype=np.str_))  # type: ignore[arg-type]
-        draft.rename(place / job.name)
     return answer, seconds, notes
 
 
 def _run(
-    task: Task, jobs: list[_Job], n_jobs: int, place: Path | None, progress: bool
+    task: Task, jobs: list[_Job], n_jobs: int, kept: Kept | None, progress: bool
 ) -> tuple[list[tuple[Answer, float]], list[str]]:
-    if place is not None:
-        place.mkdir(parents=True, exist_ok=True)
-    answers, notes = [], set()
+    """Answers in the order of the jobs, and what was warned of."""
+    found: dict[str, _Fit] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # One thread for each worker: several that all use every core slow each other down tenfold.
-    threads = {"inner_max_num_threads": 1} if n_jobs != 1 else {}
-    with (
-        warnings.catch_warnings(),
-        joblib.parallel_config("loky", **threads),
-        Progress(*columns, disable=not progress) as bar,
-    ):
-        # A worker that grew is replaced by a new one; nothing is lost.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs")
+    with Progress(*columns, disable=not progress) as bar:
         row = bar.add_task("fits", total=len(jobs))
-        work = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-            joblib.delayed(_fit)(task, job, place) for job in jobs
-        )
-        for answer, seconds, said in work:
-            answers.append((answer, seconds))
-            notes.update(said)
+        for name, fit in fan_out(_fit, {job.name: (task, job) for job in jobs}, n_jobs=n_jobs, kept=kept):
+            found[name] = fit
             bar.advance(row)
-    return answers, sorted(notes)
+    fits = [found[job.name] for job in jobs]
+    return [(answer, seconds) for answer, seconds, _ in fits], sorted({note for *_, notes in fits for note in notes})
+
+
+def _kept(parts: str | Path, task: Task, jobs: list[_Job]) -> Kept:
+    """The folder of finished fits, of these data, models and divisions and no others."""
+    settings = {
+        "data": contents(task),
+        "models": {job.label: f"{type(job.model).__name__} {contents(_with_seed(job.model, 0))[:16]}" for job in jobs},
+        "by": sorted({job.by for job in jobs}),
+        "seeds": sorted({job.seed for job in jobs}),
+        "divisions": contents([(job.name, tuple(job.part)) for job in jobs]),
+    }
+    return Kept(parts, settings)
 
 
 def _collect(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ PATHS = (
     *("profiles", "gene_info", "sample_info", "annotations", "perturbed"),
 )
 """Flags of the data that name files."""
+MOST = 10_000
+"""Models that the lists of one entry may stand for."""
 LONGEST = 40
 """Letters of a label that a plan does not give."""
 
@@ -66,29 +69,70 @@ def read(path: str | Path) -> Plan:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"a plan file is expected; {path} does not exist. Check the path.")
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} should be TOML; {error}. Correct that line.") from error
     unknown = set(content) - {"title", "data", "split", "model"}
     if unknown:
         raise ValueError(
             f"a plan has title, [data], [split] and [[model]]; {path} also has {sorted(unknown)}. Remove them."
         )
+    _require_kinds(content, path)
     split = SPLIT | content.get("split", {})
     if set(split) != set(SPLIT):
         raise ValueError(f"[split] has by, folds and seeds; {path} has {sorted(split)}. Correct the names.")
     by = [split["by"]] if isinstance(split["by"], str) else split["by"]
+    lists = isinstance(by, list) and isinstance(split["seeds"], list)
+    if not (
+        lists and all(isinstance(one, str) for one in by) and all(map(_is_whole, [split["folds"], *split["seeds"]]))
+    ):
+        raise ValueError(
+            f"[split] should have names in by, and whole numbers in folds and seeds = [...]; {path} has "
+            f"{split!r:.200}. Correct the values."
+        )
     return Plan(
         title=content.get("title", path.stem),
         data=_resolved(content.get("data", {}), path.parent),
         by=tuple(by),
-        folds=int(split["folds"]),
+        folds=split["folds"],
         seeds=tuple(split["seeds"]),
         models=_labelled(item for entry in content.get("model", []) for item in _models(entry)),
         text=text,
     )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require_kinds(content: dict[str, Any], path: Path) -> None:
+    """Raise ``ValueError`` where a table of the plan is something else."""
+    title, data, split, models = (content.get(key) for key in ("title", "data", "split", "model"))
+    wrong = {
+        "title = 'text'": title is not None and not isinstance(title, str),
+        "a table [data]": data is not None and not isinstance(data, dict),
+        "a table [split]": split is not None and not isinstance(split, dict),
+        "tables [[model]]": models is not None
+        and not (isinstance(models, list) and all(isinstance(one, dict) for one in models)),
+    }
+    said = [what for what, is_wrong in wrong.items() if is_wrong]
+    texts = [(name, (data or {}).get(name)) for name in PATHS] if not said else []
+    texts += [(name, file) for name, file in _modalities(data).items()] if not said else []
+    said += [
+        f"names of files in {name}"
+        for name, value in texts
+        if value is not None
+        and not all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
+    ]
+    if said:
+        raise ValueError(f"a plan should have {' and '.join(said)}; {path} has something else there. Correct it.")
+
+
+def _modalities(data: dict[str, Any] | None) -> dict[str, Any]:
+    named = (data or {}).get("modality")
+    return named if isinstance(named, dict) else {}
 
 
 def _resolved(data: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -107,12 +151,20 @@ def _resolved(data: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _models(entry: dict[str, Any]) -> Iterator[tuple[str, Model]]:
     """Each model that a [[model]] table stands for, with its label."""
     fields = {key: value for key, value in entry.items() if key not in ("name", "label")}
-    model = find(entry.get("name", ""))()
+    model = find(str(entry.get("name", "")))()
     kinds = field_types(type(model))
     grids = {
         key: value if isinstance(value, list) and "tuple" not in str(kinds.get(key)) else [value]
         for key, value in fields.items()
     }
+    if not isinstance(entry.get("label", ""), str):
+        raise ValueError(f"the label of a model should be text; received {entry['label']!r:.60}. Correct it.")
+    n_models = math.prod(len(values) for values in grids.values())
+    if n_models > MOST:
+        raise ValueError(
+            f"a [[model]] should stand for {MOST:,} models at most; the lists of {type(model).__name__} make "
+            f"{n_models:,}. Shorten them."
+        )
     for values in itertools.product(*grids.values()):
         changed = with_params(model, dict(zip(grids, values, strict=True)))
         varied = [f"{key}={value}" for key, value in zip(grids, values, strict=True) if len(grids[key]) > 1]

@@ -146,14 +146,14 @@ def test_a_member_that_fails_is_named_and_the_rest_goes_on(
 ) -> None:
     fit_member, fitted = ensemble.fit_member, []
 
-    def breaking(task, lesson, device="cpu"):
+    def breaking(task, lesson, where):
         if task.name == "ae-3-1":
             raise FloatingPointError("the loss is not finite")
-        return fit_member(task, lesson, device)
+        return fit_member(task, lesson, where)
 
-    def counting(task, lesson, device="cpu"):
+    def counting(task, lesson, where):
         fitted.append(task.name)
-        return fit_member(task, lesson, device)
+        return fit_member(task, lesson, where)
 
     arguments = ("--profiles", "profiles.h5ad", *QUICK, "--out", "broken")
     monkeypatch.setattr(ensemble, "fit_member", breaking)

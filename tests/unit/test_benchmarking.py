@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,14 +62,45 @@ def test_workers_change_nothing(data: ResponseData) -> None:
 
 def test_an_interrupted_benchmark_goes_on(data: ResponseData, tmp_path: Path) -> None:
     first = galenic.benchmark([galenic.Ridge()], data, n_folds=3, parts=tmp_path)
-    kept = sorted(tmp_path.iterdir())
+    kept = sorted(tmp_path.glob("*.npz"))
     assert len(kept) == 3 * 6
     times = {path.name: path.stat().st_mtime_ns for path in kept}
     kept[0].unlink()
     again = galenic.benchmark([galenic.Ridge()], data, n_folds=3, parts=tmp_path)
     pd.testing.assert_frame_equal(first.metrics, again.metrics)
-    redone = [path.name for path in tmp_path.iterdir() if times[path.name] != path.stat().st_mtime_ns]
+    redone = [path.name for path in tmp_path.glob("*.npz") if times[path.name] != path.stat().st_mtime_ns]
     assert redone == [kept[0].name]
+
+
+@pytest.mark.parametrize("what", ["data", "model", "folds", "seeds", "by"])
+def test_fits_of_other_work_are_refused(data: ResponseData, tmp_path: Path, what: str) -> None:
+    galenic.benchmark([galenic.Ridge()], data, n_folds=3, parts=tmp_path)
+    pairs = data.pairs.assign(response=data.response + 1e-9)
+    how: dict[str, Any] = {"by": "cell", "n_folds": 3, "seeds": (0,), "parts": tmp_path}
+    other = {"folds": {"n_folds": 4}, "seeds": {"seeds": (1,)}, "by": {"by": "pair"}}.get(what, {})
+    model = galenic.Ridge(inputs=("tissue",)) if what == "model" else galenic.Ridge()
+    with pytest.raises(ValueError, match="differ"):
+        galenic.benchmark({"Ridge": model}, replace(data, pairs=pairs) if what == "data" else data, **how | other)
+
+
+@dataclass(kw_only=True, repr=False)
+class Fails(Model):
+    """A model that refuses what it is given."""
+
+    def fit(self, data: ResponseData, *, valid: ResponseData | None = None, **_: object) -> Fails:
+        raise ValueError("more cells are expected")
+
+
+def test_one_model_that_fails_leaves_the_others_kept(data: ResponseData, tmp_path: Path) -> None:
+    models: Any = {"fails": Fails(), "Ridge": galenic.Ridge()}
+    with (
+        pytest.warns(UserWarning, match=r"fails failed: more cells are expected; the others go on"),
+        pytest.raises(ValueError, match=r"fold 0, fails and 1 more failed: more cells are expected\. .*kept in"),
+    ):
+        galenic.benchmark(models, data, n_folds=2, parts=tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 2 * 6
+    with pytest.raises(ValueError, match=r"^more cells are expected$"):
+        galenic.benchmark(models, data, n_folds=2)
 
 
 def test_the_model_beats_its_floor_where_truth_is_planted_and_not_when_shuffled(data: ResponseData) -> None:

@@ -6,18 +6,20 @@ from typing import Any
 
 import typer
 
+from galenic.cli.compute import EngineFlags, engaged
+from galenic.cli.flags import add, collect
+
 
 def command() -> Any:
     """The verb, for the command line."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-    @app.command()
     def benchmark(
         plan: str = typer.Argument(..., help="Plan file (TOML): [data], [split], and a [[model]] for each model."),
         out: str = typer.Option(..., "--out", help="Run folder to write."),
-        jobs: int = typer.Option(1, "--jobs", help="Fits at the same time."),
         overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the same folder."),
         resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
+        **flags: Any,
     ) -> None:
         """Cross-validate models and their floors on the same folds and compare them, as a plan file says.
 
@@ -38,7 +40,10 @@ def command() -> Any:
         model; [split] by = ["perturbagen"]. Of perturbations: [data] has perturbed = "x.h5ad" and the other flags of
         'galenic fit scaled-shift'; [split] by = ["pair", "context"].
         """
-        run(plan, out, jobs, overwrite, resume)
+        with engaged(collect(EngineFlags, flags)) as how:
+            run(plan, out, how.jobs, overwrite, resume)
+
+    app.command()(add(benchmark, EngineFlags))
 
     return typer.main.get_command(app)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -34,8 +35,9 @@ class Job:
     few: pd.Series | None
     sizes: list[int]
     encoder: Any
+    place: Path
 
-    def learn(self, model: Any, bulk: AnnData, cut: bool, encoder: Any = None) -> Any:
+    def learn(self, model: Any, bulk: AnnData, cut: bool, encoder: Any = None, checkpoint: Path | None = None) -> Any:
         """A fitted copy of a model."""
         from galenic.cli.cells import columns_of
         from galenic.models.fields import with_params
@@ -43,7 +45,7 @@ class Job:
         more = {} if encoder is None else {"encoder": encoder}
         return with_params(model, {}).fit(
             bulk, **columns_of(bulk, cut=cut), target=self.target, few=self.few, device=self.how.device,
-            n_jobs=self.how.jobs, progress=True, **more,
+            n_jobs=self.how.jobs, progress=True, checkpoint=checkpoint, **more,
         )  # fmt: skip
 
     def one(self, bulk: AnnData, *, cut: bool) -> None:
@@ -55,7 +57,7 @@ class Job:
         describe(run, bulk, self.target)
         confounded = say_confounding(run, bulk, columns_of(bulk, cut=cut))
         with run.timed("fit"):
-            model = self.learn(self.model, bulk, cut, self.encoder)
+            model = self.learn(self.model, bulk, cut, self.encoder, self.place)
         say_source(run, model)
         with run.timed("shift"):
             shift = tables.shift_of(model, bulk, self.target)
@@ -151,7 +153,8 @@ class Job:
         for number, drug in enumerate(asked):
             try:
                 bulk = labelled(lines, drug, data)
-                model = self.learn(self.model, bulk, not lines.labels, self.encoder)
+                place = self.place / slug(str(bulk.uns["drug"]))
+                model = self.learn(self.model, bulk, not lines.labels, self.encoder, place)
             except ValueError as error:
                 self.run.note(f"{drug} is left out: {error}")
                 continue

@@ -118,22 +118,21 @@ def from_recipe(recipe: dict[str, Any]) -> LineFlags:
 def read_cells(
     path: str, what: str = "cells", notes: list[str] | None = None, *, use_rep: str | None = None
 ) -> AnnData:
-    """An h5ad file of cells, a large one a block at a time; what would be refused later is refused now.
+    """Cells out of h5ad or zarr, a large file a block at a time; what would be refused later is refused now.
 
     What is worth a warning is added to ``notes``, for a run that has not begun yet. Where only an embedding is read
     (``use_rep``), nothing is said of the scale of the genes.
     """
     import warnings
-    from pathlib import Path
 
     from galenic.data.checks import require_file
     from galenic.data.diagnose_cells import findings_of_cells
     from galenic.data.read.matrices import open_h5ad
 
-    place = require_file(path, what)
+    place = require_file(path, what, or_zarr=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"(Observation|Variable) names are not unique")  # is told below
-        adata = open_h5ad(place, backed=Path(place).stat().st_size >= LARGE)
+        adata = open_h5ad(place, backed=place.is_dir() or place.stat().st_size >= LARGE)
     for name, severity, detail, remedy in findings_of_cells(adata, rep=""):
         if severity == "error":
             raise ValueError(f"{what} should be fit to be read; {name} in {path}: {detail}. {remedy}")
@@ -209,7 +208,7 @@ def labelled(flags: LineFlags, drug: str, data: ResponseData) -> AnnData:
 
 
 def labelled_file(flags: LineFlags) -> AnnData:
-    """Labelled lines out of an h5ad file: labels in our convention, columns under our names."""
+    """Labelled lines out of h5ad or zarr: labels in our convention, columns under our names."""
     import numpy as np
 
     from galenic.data.bulk import require_agreement
@@ -221,7 +220,7 @@ def labelled_file(flags: LineFlags) -> AnnData:
     other = [name for name in flags.recipe() if name in ("data", "response", "expression", "labels", "drugs", "cells")]
     if other or not flags.bulk:
         raise ValueError(f"--bulk names labelled lines; --{other[0] if other else 'bulk'} names others. Give one.")
-    bulk = open_h5ad(require_file(flags.bulk, "labelled lines"))
+    bulk = open_h5ad(require_file(flags.bulk, "labelled lines", or_zarr=True))
     require_columns(bulk.obs, [flags.label_column], "the table of lines (name the label with --label-column): obs")
     label = as_labels(bulk.obs[flags.label_column], convention=flags.label_convention, what="labels of the lines")
     obs = bulk.obs.copy()

@@ -1,4 +1,4 @@
-"""``galenic data``: check, convert, split and simulate data."""
+"""``galenic data``: fetch, check, convert, split and simulate data."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 import typer
 
-from galenic.cli import perturbations, profiles, simulate_cells
+from galenic.cli import data_fetch, perturbations, profiles, simulate_cells
 from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
+
+CATALOGUE = "Another table of public data and their addresses; also GALENIC_CATALOGUE."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ def command() -> Any:
 
     @app.callback()
     def data() -> None:
-        """Check, convert, split and simulate data."""
+        """Fetch public data; check, convert, split and simulate data."""
 
     @app.command()
     def check(
@@ -120,6 +122,36 @@ def command() -> Any:
         """Divide perturbed cells into folds by what is unseen, as a file for 'fit --by file --fold-file'."""
         perturbations.split(file, out, collect(perturbations.SplitFlags, flags))
 
+    @app.command("list")
+    def list_public(
+        as_json: bool = typer.Option(False, "--json", help="Everything that is known of each set, as JSON."),
+        verbose: bool = typer.Option(False, "--verbose", help="Files, addresses, and which have been seen to answer."),
+        catalogue: str = typer.Option(None, "--catalogue", help=CATALOGUE),
+    ) -> None:
+        """List public data that can be fetched: name, what it holds, size, licence, citation."""
+        data_fetch.show(as_json=as_json, verbose=verbose, catalogue=catalogue)
+
+    @app.command("fetch")
+    def fetch_public(
+        name: str = typer.Argument(..., help="As 'galenic data list' says it."),
+        out: str = typer.Option(None, "--out", help="Folder for the converted data, or for copies with --no-convert."),
+        accept_licence: bool = typer.Option(
+            False, "--accept-licence", help="You have read the licence of the data, and accept it."
+        ),
+        cache: str = typer.Option(None, "--cache", help="Where files are kept; else GALENIC_CACHE, else your cache."),
+        offline: bool = typer.Option(False, "--offline", help="Use what is in the cache; also GALENIC_OFFLINE=1."),
+        convert: bool = typer.Option(
+            False, "--convert/--no-convert", help="Convert the files, and those that belong to them, for galenic."
+        ),
+        mirror: list[str] = typer.Option(
+            [], "--mirror", help="Address that holds copies as NAME/FILE, tried first; also GALENIC_MIRROR."
+        ),
+        catalogue: str = typer.Option(None, "--catalogue", help=CATALOGUE),
+    ) -> None:
+        """Fetch public data, checked and resumed; shows the licence and asks for it."""
+        places = data_fetch.Places(cache=cache, offline=offline, mirrors=tuple(mirror), catalogue=catalogue)
+        data_fetch.fetch(name, out, places, accept_licence=accept_licence, convert=convert)
+
     @app.command("combine")
     def combine_all(
         folders: list[str] = typer.Argument(..., metavar="FOLDER...", help="Data folders, one a study."),
@@ -173,7 +205,7 @@ def findings_of_cells(file: str, model: str | None) -> Any:
 
     first = next(iter(load_models(model).values())) if model else None
     asked = {} if first is None else {"features": first.spec_["features"], "rep": first.use_rep}
-    return pd.DataFrame(cell_findings(require_file(file, "cells"), **asked), columns=list(COLUMNS))
+    return pd.DataFrame(cell_findings(require_file(file, "cells", or_zarr=True), **asked), columns=list(COLUMNS))
 
 
 def convert(out: str, layout: str, flags: DataFlags) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from galenic.cli.compute import engaged
 from galenic.cli.flags import RunFlags, add, collect
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def command() -> Any:
 
         Floors: which drug it is, its fingerprint, its properties, its dose, the mean label.
         """
-        downstream(labels, out, collect(DownstreamFlags, flags), collect(RunFlags, flags))
+        with engaged(collect(RunFlags, flags)) as how:
+            downstream(labels, out, collect(DownstreamFlags, flags), how)
 
     app.command()(add(run, DownstreamFlags, RunFlags))
     return typer.main.get_command(app)
@@ -206,11 +208,12 @@ def _profiles(path: str, drug: str, dose: str | None) -> tuple[pd.DataFrame, pd.
     from scipy import sparse
 
     from galenic.data import read
+    from galenic.data.checks import is_zarr
     from galenic.data.read.matrices import open_h5ad
 
-    if path.endswith((".h5ad", ".gct", ".gctx", ".gct.gz")):
+    if path.endswith((".h5ad", ".gct", ".gctx", ".gct.gz")) or is_zarr(path):
         # Reading profiles keeps genes and labels; embeddings are in the file itself.
-        adata = open_h5ad(path) if path.endswith(".h5ad") else read.profiles(path)
+        adata = open_h5ad(path) if path.endswith(".h5ad") or is_zarr(path) else read.profiles(path)
         values = adata.X.toarray() if sparse.issparse(adata.X) else np.asarray(adata.X)
         genes = pd.DataFrame(values, columns=adata.var_names).astype(np.float64)
         embeddings = {name: np.asarray(vectors) for name, vectors in adata.obsm.items() if name.startswith("X_")}

@@ -71,6 +71,7 @@ def embed(folder: str, data: str, out: str, how: EmbedFlags) -> None:
     from galenic.data import read
     from galenic.models.base import load
     from galenic.models.profiles.profile_model import ProfileModel
+    from galenic.work.atomic import written
 
     if folder in ENCODERS:
         raise ValueError(
@@ -97,14 +98,16 @@ def embed(folder: str, data: str, out: str, how: EmbedFlags) -> None:
         adata = _whole(adata)
         adata.obsm[name] = vectors
         adata.obs = adata.obs.join(flags[[column for column in ("flag", "distance_quantile") if column in flags]])
-        written(place, lambda draft: adata.write_h5ad(draft))
+        with written(place) as draft:
+            adata.write_h5ad(draft)
     else:
         columns = [f"{name}_{number}" for number in range(vectors.shape[1])]
         table = pd.DataFrame(vectors, index=adata.obs_names, columns=columns)
         table = pd.concat([table, flags[["flag"]]], axis=1) if "flag" in flags else table
         table = table.rename_axis("profile").reset_index()
         write = table.to_parquet if place.suffix == ".parquet" else table.to_csv
-        written(place, lambda draft: write(draft, index=False))
+        with written(place) as draft:
+            write(draft, index=False)
     typer.echo(f"{len(vectors):,} profiles, {vectors.shape[1]} numbers each: {out}")
     if "flag" in flags and (flags["flag"] != "").any():
         counted = flags["flag"][flags["flag"] != ""].value_counts()
@@ -119,14 +122,3 @@ def _whole(adata: AnnData) -> AnnData:
     copied = adata.copy()
     copied.X = np.array(copied.X, dtype=np.float32) if isinstance(copied.X, np.ndarray) else copied.X
     return copied
-
-
-def written(place: Path, write: Any) -> None:
-    """Write beside the place and move there whole."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft = place.with_name(f".{place.name}.part")
-    try:
-        write(draft)
-        draft.replace(place)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
+from galenic.cli.compute import EngineFlags, engaged
 from galenic.cli.flags import add, collect
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ GENEFORMER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncodeFlags:
+class EncodeFlags(EngineFlags):
     """Where the counts are, where networks compute, and what is kept on the way.
 
     Parameters
@@ -57,8 +58,6 @@ class EncodeFlags:
     devices
         How many devices share the work (graphics cards, or processes with --device cpu); more than one needs the extra
         [scale].
-    jobs
-        Chunks at the same time.
     progress
         A bar with the time left, on a terminal.
     overwrite
@@ -74,7 +73,6 @@ class EncodeFlags:
     batch_tokens: int = 16_384
     device: str = "auto"
     devices: int = 1
-    jobs: int = 1
     progress: bool = True
     overwrite: bool = False
 
@@ -126,7 +124,8 @@ def _scfoundation(data: Any, out: Any) -> Any:
         path = _require_named(weights, "weights", "models.ckpt", SCFOUNDATION)
         order = _require_named(genes, "genes", "OS_scRNA_gene_index.19264.tsv", SCFOUNDATION)
         found = ScFoundation.load(path, genes=order, key=key, **settings)
-        encode(found, "X_scfoundation", data, out, collect(EncodeFlags, flags))
+        with engaged(collect(EncodeFlags, flags)) as how:
+            encode(found, "X_scfoundation", data, out, how)
 
     said = 'Embed cells with scFoundation, from counts; in h5ad as obsm["X_scfoundation"].'
     scfoundation.__doc__ = f"{said} {SCFOUNDATION}"
@@ -158,7 +157,8 @@ def _geneformer(data: Any, out: Any) -> Any:
         if asked.asked:
             perturb_genes(found, _opened(data)[0], out, how, asked)
         else:
-            encode(found, "X_geneformer", data, out, how)
+            with engaged(how) as engine:
+                encode(found, "X_geneformer", data, out, engine)
 
     geneformer.__doc__ = (
         'Embed cells with Geneformer, from counts; in h5ad as obsm["X_geneformer"]. Or, with --delete or '
@@ -252,13 +252,13 @@ def _require_new(out: str, overwrite: bool) -> None:
 
 
 def _opened(data: str) -> tuple[AnnData, bool]:
-    """Cells x genes, and whether they are an h5ad file, of which only the rows in use are read."""
+    """Cells x genes, of h5ad and zarr only the rows in use; and whether they are an h5ad file."""
     from galenic.data import read
     from galenic.data.read.files import kind_of_file
     from galenic.data.read.matrices import open_h5ad
 
     if kind_of_file(data) == "h5ad":
-        return open_h5ad(data, backed=True), True
+        return open_h5ad(data, backed=True), Path(data).is_file()
     from anndata import AnnData
 
     return AnnData(read.matrix(data)), False
@@ -267,19 +267,22 @@ def _opened(data: str) -> tuple[AnnData, bool]:
 def _write(place: Path, vectors: np.ndarray, name: str, adata: AnnData, source: Path | None) -> None:
     import pandas as pd
 
-    from galenic.cli.embed import written
+    from galenic.work.atomic import written
 
     if place.suffix != ".h5ad":
         columns = [f"{name}_{number}" for number in range(vectors.shape[1])]
         table = pd.DataFrame(vectors, index=adata.obs_names, columns=columns).rename_axis("cell").reset_index()
         write = table.to_parquet if place.suffix == ".parquet" else table.to_csv
-        written(place, lambda draft: write(draft, index=False))
+        with written(place) as draft:
+            write(draft, index=False)
     elif source is None:
         adata.obsm[name] = vectors
-        written(place, lambda draft: adata.write_h5ad(draft))
+        with written(place) as draft:
+            adata.write_h5ad(draft)
     else:
         adata.file.close()
-        written(place, lambda draft: _copy_with(source, draft, name, vectors))
+        with written(place) as draft:
+            _copy_with(source, draft, name, vectors)
 
 
 def _copy_with(source: Path, draft: Path, name: str, vectors: np.ndarray) -> None:

@@ -97,7 +97,7 @@ def drop_members(run: Run) -> None:
 
 def _clear(folder: Path) -> None:
     """Delete a folder of members, and no other."""
-    from galenic.models.deeppert.ensemble import MANIFEST
+    from galenic.work.kept import MANIFEST
 
     if (folder / MANIFEST).is_file():
         shutil.rmtree(folder)

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from galenic.cli.compute import ENGINE, EngineFlags, engaged
 from galenic.cli.explain_cells import CellExplainFlags
 from galenic.cli.explain_cells import explain as explain_cells
 from galenic.cli.flags import add, collect
@@ -15,7 +16,7 @@ from galenic.cli.inputs import DataFlags
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainFlags:
+class ExplainFlags(EngineFlags):
     """How biomarkers are found, and pathways.
 
     Parameters
@@ -28,8 +29,6 @@ class ExplainFlags:
         Genes to list for each drug, or for each dimension and direction.
     drawn
         Drugs whose atoms are explained and drawn, by models that read atoms.
-    jobs
-        Refits at the same time.
     gene_sets
         Of deeppert and cells: pathways to look for, a GMT file (a line a set: name, description, genes).
     top
@@ -44,14 +43,13 @@ class ExplainFlags:
     shuffles: int = 5
     keep: int = 50
     drawn: int = 12
-    jobs: int = 1
     gene_sets: str | None = None
     top: int = 100
     minimum: int = 5
     weights: str | None = None
 
 
-RESPONSES, DIMENSIONS = ("refits", "shuffles", "drawn", "jobs"), ("gene_sets", "top", "minimum", "weights")
+RESPONSES, DIMENSIONS = ("refits", "shuffles", "drawn", *ENGINE), ("gene_sets", "top", "minimum", "weights")
 """Flags for models of responses alone, and for ensembles alone."""
 
 
@@ -87,7 +85,8 @@ def command() -> Any:
                 f"cells, and the flags for them, are for a run of 'galenic fit scatd transfer'; {folder} is none. "
                 "Leave them out."
             )
-        explain(folder, collect(DataFlags, flags), how, out)
+        with engaged(how) as engine:
+            explain(folder, collect(DataFlags, flags), engine, out)
 
     app.command()(add(run, DataFlags, ExplainFlags, CellExplainFlags))
     return typer.main.get_command(app)
@@ -95,6 +94,7 @@ def command() -> Any:
 
 def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | None = None) -> None:
     """Add ``biomarkers.csv``, or dimensions and pathways of an ensemble, to a run folder; write its page anew."""
+    import shutil
     from pathlib import Path
 
     from galenic.cli import inputs, summary
@@ -119,8 +119,9 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
         data_flags = inputs.from_recipe(run.record["fields"].get("data", {}))
     data = inputs.choose(inputs.read_all(data_flags), data_flags)
     with run.timed("explain"):
+        refits = run.folder / "refits"
         weights, null, index, drugs = resampled_importance(
-            model, data, n_repeats=how.refits, n_null=how.shuffles, n_jobs=how.jobs
+            model, data, n_repeats=how.refits, n_null=how.shuffles, n_jobs=how.jobs, parts=refits
         )
         table = biomarkers(
             weights,
@@ -132,6 +133,7 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
         )
     table = summary.named(table, data.drugs)
     run.write("biomarkers", table)
+    shutil.rmtree(refits, ignore_errors=True)
     if hasattr(model, "atoms"):
         with run.timed("atoms"):
             run.write("atoms", atoms_of(model, data, how.drawn))

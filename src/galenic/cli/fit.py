@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from galenic.cli.compute import engaged
 from galenic.cli.flags import RunFlags, add, collect
 from galenic.cli.inputs import DataFlags
 from galenic.models import CELL_MODELS, MODELS, PERTURBATION_MODELS, PROFILE_MODELS, find
@@ -96,14 +97,15 @@ def _command(name: str) -> Any:
         out: str = typer.Option(..., "--out", help="Run folder to write."),
         **flags: Any,
     ) -> None:
-        fit(collect(model_class, flags), out, collect(DataFlags, flags), collect(FitFlags, flags))
+        with engaged(collect(FitFlags, flags)) as how:
+            fit(collect(model_class, flags), out, collect(DataFlags, flags), how)
 
     return add(run, DataFlags, FitFlags, model_class)
 
 
 def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
     """Judge ``model`` beside its floors, fit it on everything and save it to the run folder ``out``."""
-    from galenic.cli import inputs, summary
+    from galenic.cli import inputs, keeping, summary
     from galenic.models.fields import to_dict
     from galenic.report import run as run_folder
     from galenic.tasks import floors_of
@@ -154,9 +156,10 @@ def fit(model: Any, out: str, data_flags: DataFlags, how: FitFlags) -> None:
 
                 with run.timed("calibrate"):
                     run.write("calibration", calibration(model, data, seed=how.seeds[0]))
-        with run.timed("fit"):
-            model.fit(data, n_jobs=how.jobs, progress=True)
-        model.save(run.path("model"))
+        with keeping.unfinished(run, resume=how.resume) as place:
+            with run.timed("fit"):
+                model.fit(data, n_jobs=how.jobs, progress=True, checkpoint=place)
+            model.save(run.path("model"))
         if hasattr(model, "history_"):
             run.write("history", model.history_)
             summary.show_shares(run, model)

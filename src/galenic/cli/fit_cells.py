@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from galenic.cli.cells import LineFlags
+from galenic.cli.compute import ENGINE, DeviceFlags, EngineFlags, engaged
 from galenic.cli.flags import add, collect
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ SIZES = (1, 3, 5, 10)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetFlags:
+class TargetFlags(EngineFlags, DeviceFlags):
     """Which cells are asked about, and what is known of them.
 
     Parameters
@@ -47,10 +48,10 @@ class TargetFlags:
         Go on with cells that do not resemble the lines after alignment.
     device
         Where networks compute: cpu, cuda, auto.
-    jobs
-        Members at the same time.
     overwrite
         Replace an earlier run in the same folder.
+    resume
+        Go on with an interrupted run in the same folder.
     """
 
     target: str | None = None
@@ -64,8 +65,8 @@ class TargetFlags:
                                "CellRidge")  # fmt: skip
     allow_far: bool = False
     device: str = "cpu"
-    jobs: int = 1
     overwrite: bool = False
+    resume: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,9 @@ def command_of(model_class: type) -> Any:
 
     def run(out: str = typer.Option(..., "--out", help="Run folder to write."), **flags: Any) -> None:
         given: list[Any] = [collect(cls, flags) for cls in own]
-        fit(collect(model_class, flags), out, *given)
+        lines, how, *encoder = given
+        with engaged(how) as how:
+            fit(collect(model_class, flags), out, lines, how, *encoder)
 
     return add(run, *own, model_class)
 
@@ -101,7 +104,7 @@ def has_encoder(model_class: type) -> bool:
 
 def fit(model: Any, out: str, lines: LineFlags, how: TargetFlags, own: EncoderFlag | None = None) -> None:
     """Learn one model a drug from labelled lines, ask it about the target, and keep both in the run folder ``out``."""
-    from galenic.cli import summary
+    from galenic.cli import keeping, summary
     from galenic.cli.cell_job import Job
     from galenic.cli.cell_tables import require_groups, truth_of
     from galenic.cli.cells import labelled, labelled_file, names_of_drugs, read_cells, read_lines
@@ -131,7 +134,7 @@ def fit(model: Any, out: str, lines: LineFlags, how: TargetFlags, own: EncoderFl
         require_drugs(lines, asked, data)
         require_one_drug(asked, how)
     name = type(model).__name__
-    kept = {key: value for key, value in asdict(how).items() if key not in ("jobs", "overwrite", "device")}
+    kept = {key: value for key, value in asdict(how).items() if key not in (*ENGINE, "overwrite", "resume", "device")}
     fields = {"model": name, **to_dict(model), "lines": lines.recipe(), **kept, "drugs": asked,
               "encoder": own.encoder if own else None}  # fmt: skip
     with (
@@ -144,12 +147,14 @@ def fit(model: Any, out: str, lines: LineFlags, how: TargetFlags, own: EncoderFl
             seed=model.seed,
             inputs=[path for path in (*lines.files, how.target, how.few, own.encoder if own else None) if path],
             overwrite=how.overwrite,
+            resume=how.resume,
         ) as run,
         summary.kept_warnings(run),
+        keeping.unfinished(run, resume=how.resume) as place,
     ):
         for note in notes:
             run.note(note)
-        job = Job(run, model, target, how, truth, few, sizes, encoder)
+        job = Job(run, model, target, how, truth, few, sizes, encoder, place)
         if len(asked) == 1:
             job.one(bulk if data is None else labelled(lines, asked[0], data), cut=not lines.labels)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from galenic.cli.compute import DeviceFlags, engaged
 from galenic.cli.flags import add, collect
 
 STEPS = {
@@ -19,7 +20,7 @@ STEPS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AtlasFlags:
+class AtlasFlags(DeviceFlags):
     """Which unlabelled cells an encoder learns from.
 
     Parameters
@@ -32,12 +33,15 @@ class AtlasFlags:
         Where networks compute: cpu, cuda, auto.
     overwrite
         Replace an earlier run in the same folder.
+    resume
+        Go on with an interrupted run in the same folder.
     """
 
     cells: str | None = None
     groups: str | None = None
     device: str = "cpu"
     overwrite: bool = False
+    resume: bool = False
 
 
 class _Steps(TyperGroup):
@@ -93,7 +97,8 @@ def _step(name: str) -> Any:
     ) -> None:
         model, atlas = collect(encoder, flags), collect(AtlasFlags, flags)
         if published is None:
-            fit(model, out, atlas, None)
+            with engaged(atlas):
+                fit(model, out, atlas, None)
         else:
             keep_published(model, out, atlas, published, genes)
 
@@ -102,14 +107,15 @@ def _step(name: str) -> Any:
         teacher: str = typer.Option(..., "--teacher", help="Run folder of 'galenic fit scatd pretrain'."),
         **flags: Any,
     ) -> None:
-        fit(collect(encoder, flags), out, collect(AtlasFlags, flags), teacher)
+        with engaged(collect(AtlasFlags, flags)) as atlas:
+            fit(collect(encoder, flags), out, atlas, teacher)
 
     return add(pretrain if name == "pretrain" else distil, AtlasFlags, encoder)
 
 
 def fit(model: Any, out: str, atlas: AtlasFlags, teacher_folder: str | None) -> None:
     """Train an encoder and keep it in the run folder ``out``."""
-    from galenic.cli import summary
+    from galenic.cli import keeping, summary
     from galenic.cli.cells import read_cells
     from galenic.cli.fit_cells import load_encoder
     from galenic.models.fields import to_dict
@@ -131,15 +137,18 @@ def fit(model: Any, out: str, atlas: AtlasFlags, teacher_folder: str | None) -> 
             seed=model.seed,
             inputs=[path for path in (atlas.cells, teacher_folder) if path],
             overwrite=atlas.overwrite,
+            resume=atlas.resume,
         ) as run,
         summary.kept_warnings(run),
     ):
         for note in notes:
             run.note(note)
         run.record["data"] = {"cells": cells.n_obs, "genes": cells.n_vars}
-        with run.timed("fit"):
-            model.fit(cells, teacher=teacher, groups=atlas.groups, device=atlas.device, progress=True)
-        model.save(run.path("model"))
+        with keeping.unfinished(run, resume=atlas.resume) as place:
+            with run.timed("fit"):
+                where = {"device": atlas.device, "progress": True, "checkpoint": place}
+                model.fit(cells, teacher=teacher, groups=atlas.groups, **where)
+            model.save(run.path("model"))
         run.write("history", _by_stage(model.history_, teacher is not None))
         for key in ("explained", "n_active", "agreement"):
             value = model.spec_.get(key)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from galenic.cli.compute import engaged
 from galenic.cli.flags import RunFlags, add, collect
 from galenic.cli.perturbed import PerturbationDataFlags, describe, task_of
 
@@ -44,14 +45,15 @@ def command_of(model_class: type) -> Any:
 
     def run(out: str = typer.Option(..., "--out", help="Run folder to write."), **flags: Any) -> None:
         data, how = collect(PerturbationDataFlags, flags), collect(PerturbationJudgeFlags, flags)
-        fit(collect(model_class, flags), out, data, how)
+        with engaged(how) as how:
+            fit(collect(model_class, flags), out, data, how)
 
     return add(run, PerturbationDataFlags, PerturbationJudgeFlags, model_class)
 
 
 def fit(model: Any, out: str, data: PerturbationDataFlags, how: PerturbationJudgeFlags) -> None:
     """Judge ``model`` beside the floors of transfer, fit it on all cells and save it to the run folder ``out``."""
-    from galenic.cli import summary
+    from galenic.cli import keeping, summary
     from galenic.models.fields import to_dict
     from galenic.report import run as run_folder
     from galenic.report.words import counted
@@ -79,9 +81,11 @@ def fit(model: Any, out: str, data: PerturbationDataFlags, how: PerturbationJudg
         describe(run, task)
         if how.folds:
             judge(run, {name: model}, task, how.by, how.folds, how.seeds, how.jobs)
-        with run.timed("fit"):
-            model.fit(task.adata, **data.named, n_jobs=how.jobs, device=how.device, progress=True)
-        model.save(run.path("model"))
+        with keeping.unfinished(run, resume=how.resume) as place:
+            with run.timed("fit"):
+                where = {"n_jobs": how.jobs, "device": how.device, "progress": True, "checkpoint": place}
+                model.fit(task.adata, **data.named, **where)
+            model.save(run.path("model"))
         write_learned(run, model, task)
     summary.finish(run)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from galenic.cli.compute import ENGINE, engaged
 from galenic.cli.flags import RunFlags, add, collect
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def command_of(model_class: type) -> Any:
 
     def run(out: str = typer.Option(..., "--out", help="Run folder to write."), **flags: Any) -> None:
         given: list[Any] = [collect(cls, flags) for cls in own]
-        fit(collect(model_class, flags), out, *given)
+        data, how, *members = given
+        with engaged(how) as how:
+            fit(collect(model_class, flags), out, data, how, *members)
 
     return add(run, *own, model_class)
 
@@ -111,7 +114,7 @@ def is_ensemble(model_class: type) -> bool:
 
 def fit(model: Any, out: str, data: ProfileDataFlags, how: JudgeFlags, members: MemberFlags | None = None) -> None:
     """Judge ``model`` beside the floors of retrieval, fit it on all profiles and save it to the run folder ``out``."""
-    from galenic.cli import ensembles, summary
+    from galenic.cli import ensembles, keeping, summary
     from galenic.models.fields import to_dict
     from galenic.report import run as run_folder
 
@@ -123,7 +126,7 @@ def fit(model: Any, out: str, data: ProfileDataFlags, how: JudgeFlags, members: 
     name, has_members = type(model).__name__, is_ensemble(type(model))
     if has_members and task is not None:
         ensembles.require_room_in_folds(model, adata.n_obs, how.folds)
-    judged = {key: value for key, value in asdict(how).items() if key not in ("jobs", "overwrite", "resume")}
+    judged = {key: value for key, value in asdict(how).items() if key not in (*ENGINE, "overwrite", "resume")}
     floors = [] if task is None else list(task.floors())
     fields = {"model": name, **to_dict(model), "data": asdict(data), **judged, "floors": floors}
     with (
@@ -151,9 +154,10 @@ def fit(model: Any, out: str, data: ProfileDataFlags, how: JudgeFlags, members: 
             ensembles.drop_members(run)
         else:
             _judge(run, model, task, how)
-            with run.timed("fit"):
-                model.fit(adata, label=data.label, n_jobs=how.jobs, progress=True)
-            model.save(run.path("model"))
+            with keeping.unfinished(run, resume=how.resume) as place:
+                with run.timed("fit"):
+                    model.fit(adata, label=data.label, n_jobs=how.jobs, progress=True, checkpoint=place)
+                model.save(run.path("model"))
             if getattr(model, "history_", None) is not None:
                 run.write("history", model.history_)
         if coverage is not None and len(coverage):

@@ -10,21 +10,20 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import typer
 
+from galenic.cli.compute import DeviceFlags, EngineFlags
 from galenic.models.fields import field_types, helps
 
 T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunFlags:
+class RunFlags(EngineFlags, DeviceFlags):
     """How a run that judges models is divided, computed and kept.
 
     Parameters
     ----------
     seeds
         One division into folds for each, separated by commas.
-    jobs
-        Fits at the same time.
     overwrite
         Replace an earlier run in the same folder.
     resume
@@ -32,7 +31,6 @@ class RunFlags:
     """
 
     seeds: tuple[int, ...] = (0,)
-    jobs: int = 1
     overwrite: bool = False
     resume: bool = False
 

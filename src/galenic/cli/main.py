@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from importlib import import_module
@@ -23,7 +25,7 @@ VERBS = {
     "explain": "rank the genes behind each drug's predictions",
     "targets": "rank pairs of targets from gene weights, beside chance and popularity",
     "report": "write the HTML page of a run folder",
-    "data": "check, convert, split and simulate data",
+    "data": "fetch, check, convert, split and simulate data",
 }
 
 
@@ -71,29 +73,41 @@ def _galenic(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
+class Terminated(KeyboardInterrupt):
+    """The system, a scheduler, asked the process to end: as if the user had."""
+
+
 def main() -> None:
-    """Run the command line: exit code 0 done, 1 the work failed, 2 bad input or usage."""
+    """Run the command line: exit code 0 done, 1 the work failed, 2 bad input or usage, 130 or 143 stopped."""
+    import signal
     import warnings
 
     warnings.showwarning = _say
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what libraries warn of is for developers
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app(prog_name="galenic")
     except KeyboardInterrupt as stopped:
-        print(_stopped(stopped), file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_stopped(stopped))
     except SystemExit as ended:
         if ended.code == 130:  # so ends what was interrupted inside a verb
-            print(_stopped(ended), file=sys.stderr)
+            sys.exit(_stopped(ended))
         raise
     except Exception as error:
         sys.exit(_explain(error))
 
 
-def _stopped(error: BaseException | None) -> str:
-    """What an interrupted command leaves behind, as the verb said it or, where it had not begun to write, of itself."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return f"\n{str(error or '') or 'stopped before anything was written'}"
+def _terminate(number: int, frame: Any) -> None:
+    raise Terminated
+
+
+def _stopped(error: BaseException) -> int:
+    """Print what a stopped command leaves behind, as the verb said it or of itself, and give its exit code."""
+    from galenic.work.atomic import causes
+
+    stops = [one for one in causes(error) if isinstance(one, KeyboardInterrupt)]
+    print(f"\n{(str(stops[0]) if stops else '') or 'stopped before anything was written'}", file=sys.stderr)
+    return 143 if any(isinstance(one, Terminated) for one in stops) else 130
 
 
 def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -117,11 +131,20 @@ def in_flags(message: object) -> str:
 
 def _explain(error: Exception) -> int:
     """Print why it ended; 2 where our own code refused what it was given, 1 where something broke."""
+    from galenic.work.atomic import NoRoomError, causes, is_full
+
+    if is_full(error):
+        told = [one for one in causes(error) if isinstance(one, NoRoomError)]
+        what = told[0] if told else f"writing needs room; the disk is full ({error}). Free some space and start again."
+        print(f"Failed: {what}", file=sys.stderr)
+        return 1
+    if isinstance(error, RuntimeError):  # of jobs: the first of them says why
+        error = next((one for one in causes(error) if isinstance(one, PermissionError)), error)
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
     ours = trace is not None and Path(__file__).parents[1] in Path(trace.tb_frame.f_code.co_filename).parents
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         place = error.filename or "that place"
         print(
             f"Error: a place that may be read and written is expected; {place} may not be ({error.strerror or error}). "

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from galenic.cli.compute import ENGINE
+
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from galenic.foundation.geneformer_edits import Kind
 
 SUFFIXES = (".csv", ".parquet")
-WITHOUT = ("checkpoint", "coverage", "chunk_cells", "devices", "jobs")
+WITHOUT = ("checkpoint", "coverage", "chunk_cells", "devices", *ENGINE)
 """Flags of vectors that shifts do not take."""
 
 
@@ -118,12 +120,12 @@ def _towards(encoder: Any, adata: AnnData, goal: str, where: dict[str, Any]) -> 
 
 
 def _part(adata: AnnData, mask: np.ndarray) -> AnnData:
-    part = adata[mask]
-    return part.to_memory() if adata.isbacked else part.copy()
+    return adata[mask].to_memory()
 
 
 def _write(place: Path, table: Any) -> None:
-    from galenic.cli.embed import written
+    from galenic.work.atomic import written
 
     write = table.to_parquet if place.suffix == ".parquet" else table.to_csv
-    written(place, lambda draft: write(draft, index=False))
+    with written(place) as draft:
+        write(draft, index=False)

@@ -96,11 +96,11 @@ def task_of(flags: PerturbationDataFlags, device: str = "cpu") -> PerturbationTa
 
 
 def read(path: str, where: tuple[str, ...] = (), *, backed: bool = False) -> AnnData:
-    """An h5ad file of cells or profiles, and of its rows those that are wanted."""
+    """Cells or profiles out of h5ad or zarr, and of its rows those that are wanted."""
     from galenic.data.checks import require_file
     from galenic.data.read.matrices import open_h5ad
 
-    adata = open_h5ad(require_file(path, "perturbed cells"), backed=backed)
+    adata = open_h5ad(require_file(path, "perturbed cells", or_zarr=True), backed=backed)
     return adata if not where else _only(adata, where)
 
 
@@ -139,7 +139,7 @@ def _only(adata: AnnData, where: tuple[str, ...]) -> AnnData:
         raise ValueError(
             f"--where should keep some rows; none of {adata.n_obs:,} has {' and '.join(where)}. Ask for less at once."
         )
-    return adata[keep].copy()
+    return adata[keep].to_memory()
 
 
 def describe(run: Run, task: PerturbationTask) -> None:

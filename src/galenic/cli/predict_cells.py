@@ -114,18 +114,19 @@ def _several(folder: str) -> list[Path]:
 
 
 def read_asked(source: str, models: dict[str, Any], how: PredictFlags, notes: list[str]) -> tuple[AnnData, Any, bool]:
-    """Cells out of an h5ad file; or patients out of a table of bulk expression, log2(x + 1).
+    """Cells out of h5ad or zarr; or patients out of a table of bulk expression, log2(x + 1).
 
     Patients are standardised by their own means and standard deviations, and each is judged by itself: neighbours of a
     tumour are other people's.
     """
     from galenic.cli.cells import read_cells
+    from galenic.data.checks import is_zarr
     from galenic.data.read.files import kind_of_file
 
     if not Path(source).exists():
         raise FileNotFoundError(f"cells should be a file; {source} does not exist. Check the path.")
     statistics = None if how.statistics == "as fitted" else how.statistics
-    if Path(source).is_file() and kind_of_file(source) == "h5ad":
+    if (Path(source).is_file() or is_zarr(source)) and kind_of_file(source) == "h5ad":
         rep = next(iter(models.values())).use_rep
         return read_cells(source, notes=notes, use_rep=rep), statistics, False
     return read_patients(source, next(iter(models.values())), how.symbols), statistics or "own", True
@@ -182,7 +183,7 @@ def _write(answers: dict[str, pd.DataFrame], cells: AnnData, place: Path, by: tu
     joined = columns_of(answers)
     with written_whole(place) as part:
         if place.suffix == ".h5ad":
-            whole = cells.to_memory() if cells.isbacked else cells.copy()
+            whole = cells.to_memory()
             whole.obs = whole.obs.drop(columns=list(joined), errors="ignore").join(joined)
             whole.write_h5ad(part)
         else:

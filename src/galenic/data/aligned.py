@@ -26,7 +26,7 @@ class Aligned:
     Parameters
     ----------
     adata
-        Profiles x genes; in memory, backed or with a memory map as ``X``.
+        Profiles x genes; in memory, backed, or with a memory map or zarr array as ``X``.
     genes
         Ids of the genes that are wanted, in their order.
     symbols
@@ -79,7 +79,8 @@ class Aligned:
     def blocks(self, rows: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Numbers of rows, and those rows, a few megabytes at a time."""
         rows = np.arange(len(self)) if rows is None else rows
-        size = max(1, BLOCK // max(1, self.shape[1]))
+        # Whole rows of the file are read, whatever part of them is wanted.
+        size = max(1, BLOCK // max(1, self.shape[1], self.adata.n_vars))
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             yield part, self[part]

@@ -118,6 +118,17 @@ class CellMatrix:
 
     def rows(self, rows: Any) -> np.ndarray:
         """Values of some cells (a slice or sorted numbers), ``(rows, n_features)`` float64."""
+        numbers = np.arange(*rows.indices(self.n)) if isinstance(rows, slice) else np.asarray(rows)
+        size = max(1, VALUES // max(1, self.gather.shape[0]))
+        if len(numbers) <= size:
+            return self._some(rows)
+        # Whole rows of the file are dense for a moment: never more of them than a block.
+        x = np.empty((len(numbers), len(self.features)))
+        for start in range(0, len(numbers), size):
+            x[start : start + size] = self._some(numbers[start : start + size])
+        return x
+
+    def _some(self, rows: Any) -> np.ndarray:
         part = self.values[rows]
         part = part.tocsr() if sparse.issparse(part) else np.asarray(part, dtype=np.float64)
         numbers = part.data if sparse.issparse(part) else part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,9 +47,25 @@ def require_known(names: pd.Series, known: pd.Index, what: str, where: str) -> N
         )
 
 
-def require_file(path: str | Path, what: str) -> Path:
-    """Return ``path`` if it is a file with content; raise ``FileNotFoundError`` or ``ValueError`` otherwise."""
+def is_zarr(path: str | Path) -> bool:
+    """Whether a path is a zarr folder, which stands for one file.
+
+    Examples
+    --------
+    >>> is_zarr("absent.zarr")
+    False
+    """
+    return any(os.path.isfile(Path(path) / name) for name in (".zgroup", "zarr.json"))
+
+
+def require_file(path: str | Path, what: str, *, or_zarr: bool = False) -> Path:
+    """Return ``path`` if it is a file with content; raise ``FileNotFoundError`` or ``ValueError`` otherwise.
+
+    With ``or_zarr`` a zarr folder counts as a file.
+    """
     path = Path(path)
+    if or_zarr and is_zarr(path):
+        return path
     if path.is_dir():
         raise ValueError(f"{what} should be a file; {path} is a folder. Name the file inside it.")
     if not path.exists():

@@ -24,6 +24,7 @@ from galenic.data.profiles import coverage_lines, join_tables
 from galenic.data.read.profiles import SideTable, selection
 from galenic.data.scores import Scale, warn_of_mixture
 from galenic.data.store import FORMAT, KIND, MATRIX, OBS, RECORD, VAR, is_store, sha256
+from galenic.work.atomic import put, synced, written
 
 PROGRESS = "progress.json"
 FLUSH = 16
@@ -145,13 +146,9 @@ def _require_free(folder: Path, overwrite: bool) -> None:
 
 def _put(part: Path, folder: Path) -> None:
     """Move a whole store where it belongs, and only then remove the one that lay there."""
-    if not os.path.exists(folder):
-        os.replace(part, folder)
-        return
-    old = folder.with_name(f".{folder.name}.old")
-    os.replace(folder, old)
-    os.replace(part, folder)
-    shutil.rmtree(old)
+    for path in part.iterdir():
+        synced(path)
+    put(part, folder)
 
 
 def _selection(
@@ -282,8 +279,8 @@ def _record_progress(part: Path, matrix: np.memmap, identity: str, done: int) ->
     # The numbers must lie on the disk before the record says so.
     matrix.flush()
     text = json.dumps({"identity": identity, "blocks": done})
-    (part / f"{PROGRESS}.part").write_text(text, encoding="utf-8")
-    os.replace(part / f"{PROGRESS}.part", part / PROGRESS)
+    with written(part / PROGRESS) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def _require_space(shape: tuple[int, int], dtype: str, part: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from galenic.data import units
-from galenic.data.checks import first
+from galenic.data.checks import first, is_zarr
 from galenic.data.diagnose_perturbations import beside, perturbation_findings
 from galenic.data.diagnose_profiles import profile_findings
 from galenic.data.drugs import standardise
@@ -82,7 +82,7 @@ def diagnose(path: str | Path) -> pd.DataFrame:
     [['response table', 'ok'], ['unit', 'error'], ['size', 'note'], ['few cells', 'note']]
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not is_zarr(path):
         return _report(_folder(path))
     try:
         if _are_profiles(path):
@@ -96,7 +96,7 @@ def diagnose(path: str | Path) -> pd.DataFrame:
 
 def _are_profiles(path: Path) -> bool:
     """Whether a file is of profiles; raise ``ValueError`` if its name says so and its content does not."""
-    if not path.is_file() or not path.stat().st_size:
+    if not is_zarr(path) and not (path.is_file() and path.stat().st_size):
         return False
     kind = format_of(path)
     if kind == "unknown" and path.name.lower().endswith(NAMED):

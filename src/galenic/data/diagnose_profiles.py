@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from galenic.data.checks import first
+from galenic.data.checks import first, is_zarr
 from galenic.data.gctx.selection import N_LANDMARKS, Selection
 from galenic.data.gctx.sniff import format_of
 from galenic.data.genes import kind_of_names
@@ -22,7 +22,8 @@ Finding = tuple[str, Literal["ok", "note", "warning", "error"], str, str]
 def profile_findings(path: str | Path) -> list[Finding]:
     """Shape, scale, missing values, landmarks and types of a file or folder of profiles."""
     chosen = selection(path)
-    kind = "folder of profiles" if Path(path).is_dir() else f"profiles ({NAMES[format_of(path)]})"
+    is_folder = Path(path).is_dir() and not is_zarr(path)
+    kind = "folder of profiles" if is_folder else f"profiles ({'zarr' if is_zarr(path) else NAMES[format_of(path)]})"
     detail = f"{chosen.shape[0]:,} profiles x {chosen.shape[1]:,} genes ({kind_of_names(chosen.var.index[:2000])} ids)"
     return [(kind, "ok", detail, ""), *_scale(chosen), _landmarks(chosen), _types(chosen)]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from galenic.data.cell_matrix import CellMatrix
+from galenic.data.cell_matrix import VALUES, CellMatrix
 
 N_STEPS = 100
 """Steps of spreading at most; with 0.9 carried on at each, 3e-5 of the first step is left."""
@@ -163,19 +165,35 @@ def components(
     rows = np.arange(matrix.n)
     if matrix.n > most:
         rows = np.sort(rng.choice(matrix.n, most, replace=False))
-    x = np.nan_to_num(matrix.rows(rows))
-    sd = x.std(axis=0)
+    sd = _spread(matrix, rows)
     kept = np.sort(np.argsort(-sd, kind="stable")[:n_features])
     kept = kept[sd[kept] > 0]
-    mean, sd = x[:, kept].mean(axis=0), sd[kept]
+    x = np.concatenate([part[:, kept] for part in _parts(matrix, rows)])
+    mean, sd = x.mean(axis=0), x.std(axis=0)
     axes = PCA(min(n_components, len(rows) - 1, max(len(kept), 1)), random_state=seed)
     if not len(kept):
         return np.zeros((matrix.n, 1))
-    axes.fit((x[:, kept] - mean) / sd)
+    x -= mean
+    x /= sd
+    axes.fit(x)
     found = np.empty((matrix.n, axes.n_components_), dtype=np.float64)
     for part, values in matrix.blocks():
         found[part] = axes.transform((np.nan_to_num(values[:, kept]) - mean) / sd)
     return found
+
+
+def _parts(matrix: CellMatrix, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Values of some cells, a block at a time; what is not there is 0."""
+    size = max(1, VALUES // max(1, *matrix.gather.shape))
+    for start in range(0, len(rows), size):
+        yield np.nan_to_num(matrix.rows(rows[start : start + size]))
+
+
+def _spread(matrix: CellMatrix, rows: np.ndarray) -> np.ndarray:
+    """Standard deviation of each feature over some cells."""
+    mean: Any = sum(part.sum(axis=0) for part in _parts(matrix, rows)) / len(rows)
+    squares: Any = sum(((part - mean) ** 2).sum(axis=0) for part in _parts(matrix, rows))
+    return np.asarray(np.sqrt(squares / len(rows)))
 
 
 def _links(nearest: np.ndarray, n_columns: int) -> sparse.csr_matrix:

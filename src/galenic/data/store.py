@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as parquet
 from anndata import AnnData
 
 from galenic.data.checks import first, require_unique
+from galenic.data.limits import map_array, own_file, require_room
 
 FORMAT = 1
 KIND = "galenic profiles"
@@ -48,7 +50,7 @@ def open_store(folder: str | Path, *, mmap: bool = True, verify: bool = False) -
     record = _read_record(folder)
     tables = [_read_table(folder, name) for name in (OBS, VAR)]
     try:
-        X = np.load(folder / MATRIX, mmap_mode="r", allow_pickle=False)
+        X = map_array(own_file(folder, MATRIX))
     except (OSError, ValueError) as error:
         raise _damaged(folder, f"{MATRIX} cannot be read: {error}") from error
     found = (*X.shape, str(X.dtype))
@@ -61,6 +63,8 @@ def open_store(folder: str | Path, *, mmap: bool = True, verify: bool = False) -
     for table, what in zip(tables, ("profile ids", "gene ids"), strict=True):
         require_unique(table.index, f"{what} of {folder.name}")
     # anndata cannot write what is of the class memmap; a plain array over the same map it can.
+    if not mmap:
+        require_room(4 * X.size, folder.name, "Leave it on disk with mmap=True.")
     matrix = X.view(np.ndarray) if mmap else np.array(X, dtype=np.float32)
     adata = AnnData(X=matrix, obs=tables[0], var=tables[1])
     adata.uns["steps"] = [str(step) for step in record.get("steps", [])]
@@ -80,8 +84,12 @@ def sha256(path: Path) -> str:
 
 def _read_table(folder: Path, name: str) -> pd.DataFrame:
     try:
-        table = pd.read_parquet(folder / name).set_index("id")
-    except (OSError, ValueError, KeyError) as error:
+        path = own_file(folder, name)
+        about = parquet.read_metadata(path)
+        require_room(4 * about.num_rows * about.num_columns, name, "Open it where there is more memory.")
+        table = pd.read_parquet(path).set_index("id")
+        table.index.is_unique  # noqa: B018  # lists are no ids
+    except Exception as error:  # what is said of pandas inside may be anything
         raise _damaged(folder, f"{name} cannot be read: {error}") from error
     table.index.name = None
     return table
@@ -99,10 +107,14 @@ def _read_record(folder: Path) -> dict[str, Any]:
             f"{inside or 'nothing'}. Name the file of profiles, or convert it first."
         )
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads(own_file(folder, RECORD).read_text(encoding="utf-8"))
         version, kind = int(record["format"]), record["kind"]
         missing = {"shape", "dtype", "sha256"} - set(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not missing and not isinstance(record["shape"], list):
+            raise TypeError(f"its shape is {record['shape']!r:.60}")
+        if not isinstance(record.get("steps", []), list):
+            raise TypeError("its steps are no list")
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise _damaged(folder, f"{RECORD} cannot be read: {error!r}") from error
     if version > FORMAT:
         raise ValueError(

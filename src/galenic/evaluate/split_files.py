@@ -81,7 +81,15 @@ def read_split(table: pd.DataFrame, path: str | Path) -> list[Fold]:
     ...     read_split(pd.DataFrame(index=["b", "a"]), path)
     [Fold(train=array([1]), test=array([0]))]
     """
-    saved = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        saved = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="strict")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"a split is a CSV file; {path} does not exist. Check the path.") from None
+    except Exception as error:
+        raise ValueError(
+            f"a split should be a CSV file that write_split() wrote; {path} cannot be read ({type(error).__name__}: "
+            f"{str(error).strip()[:120]}). Write it again."
+        ) from error
     require_columns(saved, ["id"], f"a split: {path}")
     ids = _ids(table)
     saved = saved.set_index("id")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from galenic.work.atomic import is_draft, written
 
 MANIFEST, KIND, FORMAT = "manifest.json", "galenic encoded cells", 1
 
@@ -38,19 +39,20 @@ class Chunks:
         if self.folder.is_dir() and (self.folder / MANIFEST).is_file():
             _require_same(self.folder, wanted)
             return
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        if self.folder.exists() and (not self.folder.is_dir() or not all(map(is_draft, self.folder.iterdir()))):
             raise ValueError(
                 f"encoded cells are kept in a folder of their own; {self.folder} holds something else. "
                 "Name a new folder for checkpoint= (--checkpoint)."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        _put(self.folder / MANIFEST, json.dumps(wanted, indent=1).encode())
+        with written(self.folder / MANIFEST) as draft:
+            draft.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
 
     def read(self, number: int, digest: str, shape: tuple[int, int]) -> np.ndarray | None:
         """Vectors of chunk ``number``, if they were made from tokens with this checksum."""
         try:
             found = np.load(self._place(number, digest), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except Exception:  # headers are parsed as Python text, which fails in many ways
             return None
         whole = found.shape == shape and found.dtype == np.float32
         return found if whole else None
@@ -58,10 +60,8 @@ class Chunks:
     def write(self, number: int, digest: str, vectors: np.ndarray) -> None:
         """Keep the vectors of chunk ``number``; those of other tokens leave."""
         place = self._place(number, digest)
-        draft = place.with_suffix(f".{os.getpid()}.part")
-        with draft.open("wb") as stream:
-            np.save(stream, vectors, allow_pickle=False)
-        os.replace(draft, place)
+        with written(place) as draft:
+            np.save(draft, vectors, allow_pickle=False)
         for old in self.folder.glob(f"chunk-{number:06d}-*.npy"):
             if old != place:
                 old.unlink(missing_ok=True)
@@ -73,7 +73,7 @@ class Chunks:
 def _require_same(folder: Path, wanted: dict[str, Any]) -> None:
     try:
         found = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{folder} should hold chunks of encoded cells; its {MANIFEST} cannot be read ({error}). "
             "Remove the folder, or name a new one."
@@ -90,9 +90,3 @@ def _require_same(folder: Path, wanted: dict[str, Any]) -> None:
 def _short(value: object, limit: int = 40) -> str:
     text = repr(value)
     return text if len(text) <= limit else text[:limit] + "..."
-
-
-def _put(place: Path, content: bytes) -> None:
-    draft = place.with_name(f"{place.name}.{os.getpid()}.part")
-    draft.write_bytes(content)
-    os.replace(draft, place)

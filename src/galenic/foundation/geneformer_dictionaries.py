@@ -207,11 +207,12 @@ def _read(path: Path) -> dict[str, Pairs]:
         return _told(read_pickle(path), path)
     if name.endswith(".json"):
         try:
-            return _told(json.loads(path.read_text(encoding="utf-8")), path)
-        except json.JSONDecodeError as error:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path.name} should be a JSON object; it cannot be read ({error}). Export it again."
             ) from error
+        return _told(content, path)
     return _from_table(path)
 
 
@@ -231,7 +232,7 @@ def _told(content: Any, path: Path) -> dict[str, Pairs]:
         if PAD in content:
             return {"tokens": _whole(pairs, path)}
         if are_ensembl:
-            return {"medians": [(gene, float(value)) for gene, value in pairs]}
+            return {"medians": [(gene, _number(value, path)) for gene, value in pairs]}
     return {}  # a file of another kind with a similar name
 
 
@@ -251,19 +252,29 @@ def _from_table(path: Path) -> dict[str, Pairs]:
             pairs[role] = list(zip(ids[known], frame.loc[known, column], strict=True))
     found: dict[str, Pairs] = {"collapsed": [(gene, str(value)) for gene, value in pairs.get("collapsed", [])]}
     found["symbols"] = [(str(symbol), gene) for gene, symbol in pairs.get("symbol", []) if not gene.startswith("<")]
-    found["medians"] = [(gene, float(value)) for gene, value in pairs.get("median", [])]
+    found["medians"] = [(gene, _number(value, path)) for gene, value in pairs.get("median", [])]
     found["tokens"] = _whole(pairs.get("token", []), path)
     return {role: values for role, values in found.items() if values}
 
 
 def _whole(pairs: Pairs, path: Path) -> Pairs:
-    broken = [value for _, value in pairs if not float(value).is_integer()]
+    broken = [value for _, value in pairs if not _number(value, path).is_integer()]
     if broken:
         raise ValueError(
             f"the tokens of {path.name} should be whole numbers; {len(broken):,} are not (first: {first(broken)}). "
             "Export it again."
         )
     return [(gene, int(value)) for gene, value in pairs]
+
+
+def _number(value: Any, path: Path) -> float:
+    try:
+        return float(value)
+    except (ValueError, TypeError, OverflowError):
+        shown = repr(value)[:40] if isinstance(value, str) else type(value).__name__
+        raise ValueError(
+            f"tokens and medians of {path.name} should be numbers; one is {shown}. Export it again."
+        ) from None
 
 
 def _shown(places: Path | str | Sequence[Path | str]) -> str:

@@ -38,6 +38,10 @@ RENAMED = (
 """Published names of tensors to ours, one after the other."""
 
 
+LIMITS = {"num_hidden_layers": (1, 1000), "pad_token_id": (0, 10**7), "hidden_size": (1, 10**5)}
+"""Smallest and largest sizes that are taken for a network's, beside 1 to ten million for the others."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """What ``config.json`` says of a model; nothing is assumed from its name.
@@ -212,13 +216,33 @@ def read_shape(path: Path) -> Shape:
         config = json.loads(path.read_text(encoding="utf-8"))
         known = {one.name: config[one.name] for one in fields(Shape) if config.get(one.name) is not None}
         shape = Shape(**known)
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} should be the configuration of a BERT model (vocab_size, hidden_size, num_hidden_layers, ...); "
             f"it cannot be read as one ({error}). Name the folder that holds the published model."
         ) from error
+    _require_sizes(shape, path)
     _require_bert(config, shape, path)
     return shape
+
+
+def _require_sizes(shape: Shape, path: Path) -> None:
+    """Sizes of networks that exist; a network of a billion layers would be built for days."""
+    said = []
+    for one in fields(Shape):
+        value = getattr(shape, one.name)
+        if one.name == "hidden_act":
+            continue
+        low, high = (0, 1) if one.name == "layer_norm_eps" else LIMITS.get(one.name, (1, 10**7))
+        kind = (int, float) if one.name == "layer_norm_eps" else int
+        if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
+            said.append(f"{one.name} = {value!r:.40}, not from {low:,} to {high:,}")
+    if said or not isinstance(shape.hidden_act, str):
+        said = said or [f"hidden_act = {shape.hidden_act!r:.40}, no name"]
+        raise ValueError(
+            f"{path} should be the configuration of a BERT model; it has {'; '.join(said)}. Name the folder that holds "
+            "the published model."
+        )
 
 
 def _require_bert(config: Mapping[str, Any], shape: Shape, path: Path) -> None:

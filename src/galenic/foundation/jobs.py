@@ -17,6 +17,7 @@ from joblib.parallel import get_active_backend
 from torch import nn
 
 from galenic.foundation.ragged import Ragged, batches
+from galenic.work.parcel import opened
 
 Precision = Literal["float32", "bfloat16"]
 WAVE = 4
@@ -91,9 +92,9 @@ class Shipped:
 _ARRIVED: dict[str, nn.Module] = {}
 
 
-def encode_elsewhere(shipped: Shipped, tokens: Ragged, how: How) -> np.ndarray:
-    """Vectors of a chunk, in whatever process this is."""
-    return encode_chunk(shipped.network(), tokens, how)
+def encode_elsewhere(shipped: Any, tokens: Ragged, how: How) -> np.ndarray:
+    """Vectors of a chunk, in whatever process this is, by the :class:`Shipped` network that was sent there."""
+    return encode_chunk(opened(shipped).network(), tokens, how)
 
 
 def nothing() -> None:

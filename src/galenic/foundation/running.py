@@ -18,6 +18,8 @@ from galenic.foundation.chunks import Chunks
 from galenic.foundation.jobs import How, Precision, Shipped, encode_chunk, encode_elsewhere, nothing, results
 from galenic.foundation.ragged import Ragged
 from galenic.train.devices import pick
+from galenic.work.engines import active
+from galenic.work.parcel import sent
 
 Source = Callable[[int, int], Ragged]
 """Gives the tokens of the cells from a row to before another."""
@@ -64,7 +66,8 @@ def encode_cells(
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...
     n_jobs
         Chunks at the same time, each in a process with the encoder on ``device``. joblib does it: inside
-        ``joblib.parallel_config(backend="dask")`` (or ``"ray"``) the processes are those of a cluster.
+        :func:`~galenic.work.engines.engine`, or ``joblib.parallel_config(backend="dask")`` (or ``"ray"``), the
+        processes are those of a cluster.
     fabric
         A launched ``lightning.Fabric``: of ``k`` processes each encodes every ``k``-th chunk on its own device. The
         first one returns all vectors, the others none: ``(0, width)``.
@@ -150,7 +153,7 @@ class _Work:
 
     def parallel(self, numbers: range, n_jobs: int) -> Iterator[tuple[int, np.ndarray]]:
         """The same from several processes."""
-        shipped = Shipped.of(self.net)
+        shipped = sent(Shipped.of(self.net), active())
         asked: deque[tuple[int, str]] = deque()
 
         def jobs() -> Iterator[Any]:

@@ -7,20 +7,29 @@ delete a folder. Here it may ask only for what numbers, text and tables are made
 from __future__ import annotations
 
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
 
-PLAIN = (dict, list, set, frozenset, tuple, int, float, complex, bool, str)
+PLAIN = (dict, list, set, frozenset, tuple, float, complex, bool)
 NUMBERS = "biufcSU"
 """Kinds of NumPy's types that may be read: numbers and text, whose bytes can be given without harm."""
 REBUILT = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
 ARRAY = object()
 """Stands for the class of arrays, so that a file can name it and not call it."""
+
+
+LONGEST_NUMBER = 400
+EXPANDED = 100
+"""Times that what a pickle stands for may be larger than its number of steps."""
+PARTS = 5
+"""Pickles that a file of old versions of torch holds, one after the other."""
 
 
 class NotAllowedError(pickle.UnpicklingError):
@@ -84,7 +93,68 @@ def loads(stream: BinaryIO) -> Any:
     NotAllowedError
         If it asks for anything but plain containers, numbers, text and arrays of these.
     """
+    start = stream.tell()
+    require_small(stream)
+    stream.seek(start)
     return unpickler()(stream).load()
+
+
+def require_small(stream: BinaryIO) -> None:
+    """Raise :class:`NotAllowedError` where a pickle of a few lines stands for something endless.
+
+    A tuple of two tuples of two tuples ... takes a few bytes a level, and twice the time of the level before to be
+    compared or hashed. Steps that are none, or end too early, are left to the reader that comes after.
+
+    Examples
+    --------
+    >>> import io
+    >>> pair = ("x",)
+    >>> for _ in range(64):
+    ...     pair = (pair, pair)
+    >>> require_small(io.BytesIO(pickle.dumps(pair)))
+    Traceback (most recent call last):
+        ...
+    galenic.foundation.unpickling.NotAllowedError: it asks for ... values out of ... steps
+    """
+    with suppress(ValueError, OverflowError, EOFError, MemoryError):  # what pickletools says of damage
+        for _ in range(PARTS):
+            steps = pickletools.genops(stream)
+            try:
+                _follow(steps)
+            except (TypeError, LookupError) as error:
+                raise NotAllowedError("a value that was never made") from error
+
+
+def _follow(steps: Iterable[tuple[Any, Any, Any]]) -> None:
+    """Sizes of what each step makes, as if nothing were shared."""
+    stack: list[Any] = []
+    memo: dict[Any, int] = {}
+    for number, (code, argument, _) in enumerate(steps, start=1):
+        name = code.name
+        if name == "POP":
+            stack.pop()
+        elif name in ("PROTO", "FRAME", "STOP"):
+            pass
+        elif name == "MARK":
+            stack.append(None)
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if argument is None else int(argument)] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[int(argument)])
+        elif name == "DUP":
+            stack.append(stack[-1])
+        else:
+            taken = 0
+            if pickletools.markobject in code.stack_before:
+                while (one := stack.pop()) is not None:
+                    taken += one
+                rest = code.stack_before.index(pickletools.markobject)
+            else:
+                rest = len(code.stack_before)
+            taken += sum(stack.pop() for _ in range(rest))
+            stack += [1 + taken] * len([one for one in code.stack_after if one is not pickletools.markobject])
+            if taken > EXPANDED * (number + 1000):
+                raise NotAllowedError(f"{taken:,} values out of {number:,} steps")
 
 
 def _encoded(text: str, encoding: str) -> bytes:
@@ -96,6 +166,19 @@ def _encoded(text: str, encoding: str) -> bytes:
 
 def _no_bytes() -> bytes:
     return b""
+
+
+def _text(content: Any = "") -> str:
+    """Text of text. That of containers within containers would be endless."""
+    if not isinstance(content, str):
+        raise NotAllowedError("text of something else")
+    return content
+
+
+def _whole(content: Any = 0) -> int:
+    if not isinstance(content, int | float) and not (isinstance(content, str) and len(content) < LONGEST_NUMBER):
+        raise NotAllowedError("a number of something else")
+    return int(content)
 
 
 def _dtype(code: str, *copying: bool) -> np.dtype:
@@ -141,7 +224,7 @@ def _globals() -> dict[tuple[str, str], Any]:
     found: dict[tuple[str, str], Any] = {("collections", "OrderedDict"): OrderedDict, ("_codecs", "encode"): _encoded}
     for module in ("builtins", "__builtin__"):
         found |= {(module, kind.__name__): kind for kind in PLAIN}
-        found[module, "bytes"] = _no_bytes
+        found |= {(module, "bytes"): _no_bytes, (module, "str"): _text, (module, "int"): _whole}
     for package in ("numpy.core", "numpy._core"):
         found[f"{package}.multiarray", "_reconstruct"] = _array
         found[f"{package}.multiarray", "scalar"] = _scalar

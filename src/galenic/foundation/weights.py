@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import warnings
 import zipfile
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from galenic.data.checks import first, require_file
+from galenic.data.limits import require_room
 from galenic.foundation import unpickling
 
 WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head")
@@ -67,9 +68,10 @@ def read_tensors(path: str | Path, *, allow: Iterable[Any] = ()) -> tuple[dict[s
     if kind == "safetensors":
         try:
             return load_file(path), kind
-        except (SafetensorError, OSError) as error:
+        except Exception as error:
             _damaged(path, error)
     found, how = _read_torch(path, kind, tuple(allow))
+    _require_own_numbers(found, path)
     if not isinstance(found, Mapping):
         raise ValueError(
             f"weights should be a dictionary of tensors; {path.name} holds a {type(found).__name__}. "
@@ -113,6 +115,7 @@ def read_pickle(path: str | Path) -> Any:
             f"a pickled dictionary should be a pickle; {path.name} is weights (a zip or safetensors). Name the file "
             "of the dictionary."
         )
+    require_room(path.stat().st_size, path.name, REMEDY)
     try:
         with path.open("rb") as stream:
             return unpickling.loads(stream)
@@ -215,8 +218,14 @@ def _kind(path: Path) -> str:
 
 
 def _read_torch(path: Path, kind: str, allow: tuple[Any, ...]) -> tuple[Any, str]:
-    if kind == "zip":
-        _require_archive(path)
+    try:
+        if kind == "zip":
+            _require_archive(path)
+        else:
+            with path.open("rb") as stream:
+                unpickling.require_small(stream)
+    except unpickling.NotAllowedError as error:
+        _refused(path, error.wanted)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other protocols, which the restricted reader knows
         try:
@@ -236,13 +245,49 @@ def _read_torch(path: Path, kind: str, allow: tuple[Any, ...]) -> tuple[Any, str
             _damaged(path, error)
 
 
+def _require_own_numbers(content: Any, path: Path) -> None:
+    """Raise ``ValueError`` where a tensor says that it is larger than the numbers it has, which repeat."""
+    waiting, seen = [content], set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
+        elif isinstance(one, Tensor) and one.layout == torch.strided and _repeats(one):
+            raise ValueError(
+                f"tensors of {path.name} should hold all their numbers; one of shape {tuple(one.shape)} repeats "
+                f"fewer. {REMEDY}"
+            )
+
+
+def _repeats(tensor: Tensor) -> bool:
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+
+
 def _require_archive(path: Path) -> None:
     """Raise ``ValueError`` unless a zip holds the records of ``torch.save``. Compiled programs would be run."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {name.partition("/")[2] for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError) as error:
+            parts = archive.infolist()
+            names = {part.filename.partition("/")[2] for part in parts}
+            is_stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+            is_stored &= sum(part.file_size for part in parts) <= path.stat().st_size
+            for part in parts if is_stored else ():
+                if part.filename.endswith("/data.pkl"):
+                    unpickling.require_small(io.BytesIO(archive.read(part)))
+    except unpickling.NotAllowedError:
+        raise
+    except Exception as error:
         _damaged(path, error)
+    if not is_stored:
+        raise ValueError(
+            f"weights should be what torch.save wrote, which packs nothing; records of {path.name} are packed, "
+            f"or larger than the file. {REMEDY}"
+        )
     if "data.pkl" not in names or "constants.pkl" in names:
         holds = "a compiled program (TorchScript)" if "constants.pkl" in names else "a zip of other files"
         raise ValueError(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,9 +12,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from galenic.data.limits import own_file, require_room
 from galenic.models import find
 from galenic.models.fields import check, short_repr, to_dict, with_params
+from galenic.models.saved import ANSWERS, explained, parts_explained
 from galenic.version import __version__
+from galenic.work.atomic import written_folder
 
 FORMAT = 1
 """Number of the folder layout written by this version; later versions read every earlier number."""
@@ -34,6 +34,12 @@ class Model:
     Where and how fast (``device``, ``n_jobs``, ``progress``) are arguments of ``fit`` and are never saved.
     ``spec_`` is what the data decided (gene names, drugs), plain JSON; ``arrays_`` are the learned numbers.
     """
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        for name in ANSWERS:
+            if callable(vars(cls).get(name)):
+                setattr(cls, name, explained(vars(cls)[name]))
 
     def __post_init__(self) -> None:
         check(self)
@@ -81,21 +87,11 @@ class Model:
             "spec": spec,
             "galenic": __version__,
         }
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside its place and moved there whole, so that no reader ever meets half a model.
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with written_folder(folder) as draft:
             save_file(arrays, draft / "weights.safetensors")
             (draft / "weights.safetensors").chmod(0o644)  # it is written for its owner alone; others read models too
             header["weights_sha256"] = _sha256(draft / "weights.safetensors")
             (draft / "model.json").write_text(json.dumps(header, indent=1, allow_nan=False), encoding="utf-8")
-            draft.chmod(0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(draft, folder)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
         return folder
 
     @classmethod
@@ -130,17 +126,22 @@ def load(folder: str | Path) -> Any:
             f"a model folder holds model.json and weights.safetensors; {folder} has no model.json. "
             "Name the folder that 'galenic fit' or model.save wrote."
         )
-    header = _read_header(folder / "model.json")
-    weights = folder / "weights.safetensors"
+    header = _read_header(own_file(folder, "model.json"))
+    weights = own_file(folder, "weights.safetensors")
+    require_room(weights.stat().st_size, weights.name, "Use it where there is more memory.")
     try:
         if _sha256(weights) != header.get("weights_sha256"):
             raise ValueError("it is not the file that was saved")
         arrays = load_file(weights)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{weights} cannot be read as saved weights ({error}). Copy the whole folder again, or fit anew."
+            f"{weights} should be the file that was saved; it cannot be read as saved weights ({error}). "
+            "Copy the whole folder again, or fit anew."
         ) from error
-    return find(header["class"])._from_folder(header, arrays)
+    with parts_explained(header["class"], folder):
+        model = find(header["class"])._from_folder(header, arrays)
+    model.__dict__["_folder"] = folder
+    return model
 
 
 def _sha256(path: Path) -> str:
@@ -152,7 +153,10 @@ def _read_header(path: Path) -> dict[str, Any]:
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
         number, needed = header["format"], [header[key] for key in ("class", "fields", "spec")]
-    except (ValueError, KeyError, TypeError) as error:
+        kinds = (int, str, dict, dict)
+        if not all(isinstance(one, kind) for one, kind in zip([number, *needed], kinds, strict=True)):
+            raise TypeError("its entries are of other kinds")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} should be a model header (JSON with format, class, fields, spec); it cannot be read ({error!r}). "
             "Copy the whole folder again, or fit anew."

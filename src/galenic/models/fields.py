@@ -101,6 +101,11 @@ def with_params(instance: T, changes: Mapping[str, Any]) -> T:
             hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(known)}."
             raise ValueError(f"{type(instance).__name__} has no parameter {name!r}{hint}")
         current = new.get(name, getattr(instance, name))
+        if rest and not dataclasses.is_dataclass(current):
+            raise ValueError(
+                f"only settings have parts; {type(instance).__name__}.{name} is {current!r:.60} and has no {rest!r}. "
+                f"Give {name} itself."
+            )
         if rest:
             new[name] = with_params(current, {rest: value})
         elif dataclasses.is_dataclass(current) and isinstance(value, Mapping):

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
 from galenic.data.response import ResponseData
 from galenic.models.baselines.baseline import Baseline
+from galenic.work.contents import contents
+from galenic.work.fan_out import fan_out
+from galenic.work.kept import Kept
 
 HALVES = 4
 """Refits on halves that one null is the mean of."""
 
 
 def resampled_importance(
-    model: Baseline, data: ResponseData, *, n_repeats: int = 20, n_null: int = 5, seed: int = 0, n_jobs: int = 1
+    model: Baseline,
+    data: ResponseData,
+    *,
+    n_repeats: int = 20,
+    n_null: int = 5,
+    seed: int = 0,
+    n_jobs: int = 1,
+    parts: str | Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray, pd.MultiIndex, list[str]]:
     """Weights of every feature for every drug, over refits on random halves of the cells.
 
@@ -35,7 +45,10 @@ def resampled_importance(
     seed
         Of the halves and the shuffles.
     n_jobs
-        Refits at the same time.
+        Refits at the same time; -1: all cores, or workers of a cluster (:func:`galenic.work.engines.engine`).
+    parts
+        Folder in which finished refits are kept, so that interrupted work goes on where it was; more refits of the same
+        model and data may be asked for later.
 
     Returns
     -------
@@ -43,13 +56,21 @@ def resampled_importance(
         Weights ``(n_repeats, n_features, n_drugs)`` and null weights ``(n_null, n_features, n_drugs)``, in standard
         deviations of the drug's response, NaN where a drug or a feature was not in a half; the features (modality,
         feature); the drugs.
+
+    Raises
+    ------
+    ValueError
+        If the model reads no genes, or ``parts`` holds refits of another model or other data.
     """
     # A model that reads no genes says so here, before the long work.
     whole = model.sketch().fit(data).importance(data)
     index, drugs = whole.index, [str(drug) for drug in whole.columns]
     null = [(shuffle, half) for shuffle in range(1, n_null + 1) for half in range(HALVES)]
-    jobs = [(0, half) for half in range(n_repeats)] + null
-    tables = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(_refit)(model, data, seed, *job) for job in jobs)
+    order = [(0, half) for half in range(n_repeats)] + null
+    jobs = {f"shuffle {shuffle}, half {half}": (model, data, seed, shuffle, half) for shuffle, half in order}
+    kept = Kept(parts, {"model": contents(model), "data": contents(data), "seed": seed}) if parts else None
+    found = dict(fan_out(_refit, jobs, n_jobs=n_jobs, kept=kept))
+    tables = [_table(*found[name]) for name in jobs]
     # In units that no fit decides, so that the null can be pooled over drugs: a fit on noise may choose a small penalty
     # by luck, and that luck has to stay in the null.
     spread = data.pairs.groupby("drug")["response"].std().reindex(drugs).to_numpy()
@@ -60,8 +81,17 @@ def resampled_importance(
     return stack[:n_repeats], means, index, drugs
 
 
-def _refit(model: Baseline, data: ResponseData, seed: int, shuffle: int, half: int) -> pd.DataFrame:
-    """Importance of a refit on one random half; ``shuffle`` 0 keeps the responses, any other number shuffles them."""
+def _table(weights: np.ndarray, levels: list[np.ndarray], drugs: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(weights, index=pd.MultiIndex.from_arrays(levels), columns=drugs)
+
+
+def _refit(
+    model: Baseline, data: ResponseData, seed: int, shuffle: int, half: int
+) -> tuple[np.ndarray, list[np.ndarray], list[str]]:
+    """Importance of a refit on one random half, as a table's values, levels of its rows and columns.
+
+    ``shuffle`` 0 keeps the responses, any other number shuffles them.
+    """
     if shuffle:
         rng, response = np.random.default_rng([seed, shuffle]), data.response
         for rows in data.pairs.groupby("drug").indices.values():
@@ -71,4 +101,6 @@ def _refit(model: Baseline, data: ResponseData, seed: int, shuffle: int, half: i
     some = data.take(np.isin(data.cell_rows, cells)).trim()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return model.sketch().fit(some).importance(some)
+        table = model.sketch().fit(some).importance(some)
+    levels = [table.index.get_level_values(level).to_numpy(dtype=np.str_) for level in range(2)]
+    return table.to_numpy(), levels, [str(drug) for drug in table.columns]

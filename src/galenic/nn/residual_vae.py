@@ -229,7 +229,7 @@ def drawn(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None 
     >>> drawn(torch.ones(2, 3), torch.full((2, 3), -torch.inf)).tolist()
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
-    noise = torch.empty_like(mean).normal_(generator=generator)
+    noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
     return mean + (log_variance / 2).exp() * noise
 
 

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from galenic.models.saved import parts_explained
 from galenic.report.blocks import Figures, Section
 from galenic.report.run import REPORT, Run, read, replace
 from galenic.report.sections import SECTIONS
@@ -60,11 +61,17 @@ def write_report(folder: str | Path) -> Path:
     'report.html'
     """
     run = read(folder)
-    sections = [section for make in SECTIONS if (section := make(run)) is not None]
+    sections = sections_of(run)
     html = render(run, sections)
     place = run.folder / REPORT
     replace(place, lambda path: path.write_text(html, encoding="utf-8"))
     return place
+
+
+def sections_of(run: Run) -> list[Section]:
+    """What the page says, part by part; ``ValueError`` where the tables of a run do not fit together."""
+    with parts_explained("run", run.folder, "Repeat the run"):
+        return [section for make in SECTIONS if (section := make(run)) is not None]
 
 
 def render(run: Run, sections: list[Section]) -> str:

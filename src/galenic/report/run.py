@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
-import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,9 @@ import pandas as pd
 from galenic.report.provenance import files_of, fingerprint, now, peak_memory, plain, versions
 from galenic.report.tables import file_of, read_table, require_table, write_table
 from galenic.version import __version__
+from galenic.work.atomic import is_draft, sweep, written
+from galenic.work.lock import Lock
+from galenic.work.processes import leads
 
 FORMAT = 1
 RECORD = "run.json"
@@ -30,6 +34,7 @@ class Run:
 
     As a context manager it closes itself: ``done`` at the end of the block, ``failed`` with the message when the
     block raises, ``stopped`` when the user interrupts it. A run that had written nothing by then leaves no folder.
+    Until it is closed no other process may write to the folder.
 
     Parameters
     ----------
@@ -56,6 +61,7 @@ class Run:
     folder: Path
     record: dict[str, Any]
     _claimed: set[str] = field(default_factory=set, repr=False)
+    _lock: Lock | None = field(default=None, repr=False)
 
     def write(self, name: str, table: pd.DataFrame) -> None:
         """Write one table of ``TABLES`` as CSV or Parquet, whole or not at all.
@@ -154,23 +160,29 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        if kind is None:
+            if self.record["state"] == "running":
+                self.finish()
+            return
+        with suppress(OSError):  # where the disk is full the record stays as it was; the first error is the one to tell
             if issubclass(kind, KeyboardInterrupt):
                 self.stop()
             else:
                 self.fail(f"{kind.__name__}: {error}")
-            if [path.name for path in files_of(self.folder)] == [RECORD]:
-                # Refused before anything was computed: nothing half-written is left to be cleared away.
-                shutil.rmtree(self.folder)
-        elif self.record["state"] == "running":
-            self.finish()
+        if [path.name for path in files_of(self.folder) if not is_draft(path)] == [RECORD]:
+            # Refused before anything was computed: nothing half-written is left to be cleared away.
+            shutil.rmtree(self.folder)
 
     def _close(self, state: str) -> None:
         self.record["state"] = state
         self.record["finished"] = now()
         self.record["peak_memory_mb"] = peak_memory()
         self.record["versions"] = versions()
-        self._save()
+        try:
+            self._save()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def _save(self) -> None:
         self.record["outputs"] = sorted(
@@ -227,8 +239,8 @@ def start(
     Raises
     ------
     ValueError
-        If the folder holds something else than a run, or a run that may not be replaced, or if the run to resume
-        was a different one or is done.
+        If the folder holds something else than a run, or a run that may not be replaced, if the run to resume was a
+        different one or is done, or if another process is writing to the folder.
     FileNotFoundError
         If an input does not exist.
 
@@ -239,8 +251,10 @@ def start(
     >>> run.record["state"]
     'running'
     """
+    if not leads():  # the first of several processes keeps the run; what the others write is thrown away
+        out, overwrite, resume = _thrown_away(), False, False
     folder = Path(out)
-    earlier = _earlier(folder, overwrite, resume)
+    _earlier(folder, overwrite, resume)
     record: dict[str, Any] = plain({
         "format": FORMAT,
         "galenic": __version__,
@@ -258,16 +272,29 @@ def start(
         "outputs": [],
         "versions": versions(),
     })  # fmt: skip
-    run = Run(folder, record)
-    if earlier and resume:
-        _require_same(earlier, record, folder)
-        record.update({key: earlier[key] for key in ("data", "started", "seconds", "warnings")})
-        run._claimed.update(earlier["outputs"])
-    elif earlier:
-        _delete_outputs(folder, [*earlier["outputs"], REPORT])
-    folder.mkdir(parents=True, exist_ok=True)
-    run._save()
+    lock = Lock(folder)
+    run = Run(folder, record, _lock=lock)
+    try:
+        sweep(folder)
+        earlier = _earlier(folder, overwrite, resume)  # again, now that nobody else can change it
+        if earlier and resume:
+            _require_same(earlier, record, folder)
+            record.update({key: earlier[key] for key in ("data", "started", "seconds", "warnings")})
+            run._claimed.update(earlier["outputs"])
+        elif earlier:
+            _delete_outputs(folder, [*earlier["outputs"], REPORT])
+        run._save()
+    except BaseException:
+        lock.release()
+        raise
     return run
+
+
+def _thrown_away() -> str:
+    """A folder that lives as long as the process."""
+    place = tempfile.mkdtemp(prefix="galenic-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
 
 
 def read(folder: str | Path) -> Run:
@@ -305,7 +332,8 @@ def read(folder: str | Path) -> Run:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         number = int(record["format"])
-    except (ValueError, TypeError, KeyError) as error:
+        _require_kinds(record)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{path} should be the record of a run, in JSON with a 'format' number; it cannot be read "
             f"({type(error).__name__}: {error}). Restore the file, or repeat the run in another folder."
@@ -324,11 +352,24 @@ def read(folder: str | Path) -> Run:
     return Run(Path(folder), {**unsaid, **record}, set(record.get("outputs", ())))
 
 
+def _require_kinds(record: Mapping[str, Any]) -> None:
+    """Raise ``TypeError`` where an entry that readers rely on is something else."""
+    kinds: dict[type, tuple[str, ...]] = {
+        dict: ("fields", "data", "seconds", "versions"),
+        list: ("inputs", "warnings", "outputs"),
+        str: ("galenic", "command", "title", "started", "message", "state", "verb"),
+    }
+    wrong = [name for kind, names in kinds.items() for name in names if not isinstance(record.get(name, kind()), kind)]
+    wrong += [] if all(isinstance(one, str) for one in record.get("outputs", [])) else ["outputs"]
+    if wrong:
+        raise TypeError(f"{', '.join(wrong)} should be {'of another kind' if len(wrong) > 1 else 'something else'}")
+
+
 def _earlier(folder: Path, overwrite: bool, resume: bool) -> dict[str, Any] | None:
     """Record of the run that already lies in the folder, if any; refuses what must not be touched."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out should be a folder; {folder} is a file. Choose another name.")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.is_dir() or all(map(is_draft, folder.iterdir())):
         return None
     if not (folder / RECORD).is_file():
         names = sorted(path.name for path in folder.iterdir())
@@ -353,11 +394,10 @@ def _earlier(folder: Path, overwrite: bool, resume: bool) -> dict[str, Any] | No
 
 def _require_same(earlier: dict[str, Any], record: dict[str, Any], folder: Path) -> None:
     """A resumed run must be the same run, or its tables would mix two experiments."""
-    changed = [key for key in ("verb", "fields", "seed", "inputs") if earlier[key] != record[key]]
-    if "fields" in changed:
-        names = sorted({*earlier["fields"], *record["fields"]})
-        differ = [name for name in names if earlier["fields"].get(name) != record["fields"].get(name)]
-        changed[changed.index("fields")] = f"fields ({', '.join(differ)})"
+    changed = [key for key in ("verb", "seed", "inputs") if earlier[key] != record[key]]
+    # Verbs put what they found among the fields of a run; what was asked for is to be the same.
+    differ = [name for name, value in record["fields"].items() if earlier["fields"].get(name) != value]
+    changed += [f"fields ({', '.join(sorted(differ))})"] if differ else []
     if changed:
         raise ValueError(
             f"a resumed run should repeat the earlier one; {folder} differs in {', '.join(changed)}. "
@@ -376,10 +416,6 @@ def _delete_outputs(folder: Path, names: Iterable[str]) -> None:
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write to a sibling and rename, so that a reader sees the old file or the new one, never half of it."""
-    place = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(place)
-        os.replace(place, path)
-    finally:
-        place.unlink(missing_ok=True)
+    """Write a file so that a reader sees the old one or the new one, never half of it."""
+    with written(path) as draft:
+        write(draft)

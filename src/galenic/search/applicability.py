@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from galenic.search.checks import matrix, unit
+from galenic.search.checks import lengths, matrix, unit
 
 BLOCK = 4_000_000  # similarities at a time: bounds memory at about 50 MB
 POINTS = 1_001  # quantiles kept of distances and strengths: a flag is right to a tenth of a per cent
@@ -104,7 +104,7 @@ class Applicability:
         if len(rows) > max_rows:
             rows = np.sort(np.random.default_rng(seed).choice(len(rows), max_rows, replace=False))
         self.training = training
-        self.distances = _quantiles(_nearest(training[rows], training, itself=rows)[0])
+        self.distances = _quantiles(_nearest(training[rows], training, np.ones((len(rows), 1)), rows)[0])
         self.strengths = np.zeros(0) if strength is None else _quantiles(_one_each(strength, len(training), "strength"))
         self.far, self.weak, self.least_activity = float(far), float(weak), float(least_activity)
 
@@ -136,9 +136,9 @@ class Applicability:
             distances that are smaller), ``strength``, ``strength_quantile``, ``activity`` (these are NaN where
             they cannot be told), ``flag`` (``""``, ``"far"``, ``"weak"`` or ``"weak, far"``) and ``reason`` in words.
         """
-        queries = unit(matrix(embedding, "query embeddings", self.training.shape[1]), "query embeddings")
+        queries = matrix(embedding, "query embeddings", self.training.shape[1])
         n = len(queries)
-        distance, nearest = _nearest(queries.astype(np.float32), self.training)
+        distance, nearest = _nearest(queries, self.training, lengths(queries, "query embeddings"))
         strong = np.full(n, np.nan) if strength is None else _one_each(strength, n, "strength")
         together = np.full(n, np.nan)
         if replicate_correlation is not None:
@@ -194,13 +194,17 @@ class Applicability:
 
 
 def _nearest(
-    queries: np.ndarray, training: np.ndarray, itself: np.ndarray | None = None
+    queries: np.ndarray, training: np.ndarray, size_of: np.ndarray, itself: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance (1 - cosine) to the nearest training row, and which; a row's ``itself`` is passed over."""
+    """Distance (1 - cosine) to the nearest training row, and which, of queries with these lengths.
+
+    A row's ``itself`` is passed over.
+    """
     distance, nearest = np.empty(len(queries)), np.empty(len(queries), dtype=np.intp)
     size = max(1, BLOCK // len(training))
     for start in range(0, len(queries), size):
-        similarity = queries[start : start + size] @ training.T
+        part = queries[start : start + size] / size_of[start : start + size]
+        similarity = part.astype(np.float32) @ training.T
         if itself is not None:
             similarity[np.arange(len(similarity)), itself[start : start + size]] = -np.inf
         best = similarity.argmax(axis=1)

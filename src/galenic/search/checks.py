@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
+
+BLOCK = 2**22  # values
 
 
 def first(names: Iterable[object], n: int = 3) -> str:
@@ -25,6 +27,13 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> N
         )
 
 
+def parts_of(values: np.ndarray) -> Iterator[slice]:
+    """Rows that are looked at together, so that what is computed of millions of rows stays small."""
+    size = max(1, BLOCK // max(1, values.shape[1]))
+    for start in range(0, len(values), size):
+        yield slice(start, start + size)
+
+
 def matrix(values: np.ndarray, what: str, n_columns: int | None = None, n_rows: int | None = None) -> np.ndarray:
     """A finite matrix of the stated shape; raise ``ValueError`` otherwise."""
     values = np.asarray(values)
@@ -38,7 +47,10 @@ def matrix(values: np.ndarray, what: str, n_columns: int | None = None, n_rows: 
             f"{what} should be a matrix of {rows} rows and {columns} columns; received shape {values.shape}. "
             "Pass one row a profile, with the columns of the reference."
         )
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    finite = np.empty(len(values), dtype=bool)
+    for part in parts_of(values):
+        finite[part] = np.isfinite(values[part]).all(axis=1)
+    bad = np.flatnonzero(~finite)
     if len(bad):
         raise ValueError(
             f"every number of the {what} should be finite; {len(bad):,} of {len(values):,} rows hold others (first: "
@@ -50,11 +62,18 @@ def matrix(values: np.ndarray, what: str, n_columns: int | None = None, n_rows: 
 def unit(values: np.ndarray, what: str) -> np.ndarray:
     """Rows scaled to length 1, in float32 or float64; raise ``ValueError`` where a row is all zero."""
     values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    zero = np.flatnonzero(lengths == 0)
+    return values / lengths(values, what)
+
+
+def lengths(values: np.ndarray, what: str) -> np.ndarray:
+    """Length of each row, ``(n, 1)``; raise ``ValueError`` where one is 0."""
+    found = np.empty((len(values), 1), dtype=values.dtype)
+    for rows in parts_of(values):
+        found[rows] = np.linalg.norm(values[rows], axis=1, keepdims=True)
+    zero = np.flatnonzero(found == 0)
     if len(zero):
         raise ValueError(
             f"cosine needs vectors with a direction; {len(zero):,} of {len(values):,} rows of the {what} are all zero "
             f"(first: {first(zero)}). Leave those rows out."
         )
-    return values / lengths
+    return found

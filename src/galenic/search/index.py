@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import pandas as pd
 from galenic.search.checks import first, matrix, unit
 from galenic.search.filters import Filter, rows_that_fit
 from galenic.search.names import nearest_names
+from galenic.work.atomic import written_folder
 
 FORMAT = 2  # 1 had no offsets
 BLOCK = 4_000_000  # similarities at a time: bounds memory at about 50 MB beyond the index and the result
@@ -207,17 +208,28 @@ class SimilarityIndex:
         return self.vectors[rows]
 
     def save(self, folder: str | Path) -> None:
-        """Write ``vectors.npy``, ``table.parquet``, ``index.json`` and, if there are any, ``offsets.npy``; no code."""
+        """Write ``vectors.npy``, ``table.parquet``, ``index.json`` and, if there are any, ``offsets.npy``; no code.
+
+        A folder that already holds an index is replaced whole.
+
+        Raises
+        ------
+        ValueError
+            If ``folder`` holds something that is no index.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
-        self.table.to_parquet(folder / "table.parquet")
-        (folder / "offsets.npy").unlink(missing_ok=True)
-        if self.offsets is not None:
-            np.save(folder / "offsets.npy", self.offsets, allow_pickle=False)
+        if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "index.json").is_file()):
+            raise ValueError(
+                f"an index is saved in a folder of its own; {folder} holds other files. Name a new folder."
+            )
         about = {"format": FORMAT, "metric": self.metric, "n": len(self), "n_dims": self.vectors.shape[1]}
         about["offsets"] = self.offsets is not None
-        (folder / "index.json").write_text(json.dumps(about, indent=2) + "\n")
+        with written_folder(folder) as draft:
+            np.save(draft / "vectors.npy", self.vectors, allow_pickle=False)
+            self.table.to_parquet(draft / "table.parquet")
+            if self.offsets is not None:
+                np.save(draft / "offsets.npy", self.offsets, allow_pickle=False)
+            (draft / "index.json").write_text(json.dumps(about, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: str | Path, *, memory_map: bool = False) -> SimilarityIndex:
@@ -242,20 +254,25 @@ class SimilarityIndex:
             raise FileNotFoundError(
                 f"an index is a folder with index.json; {folder} has none. Give the folder that save() wrote."
             )
-        about = json.loads((folder / "index.json").read_text())
-        if about["format"] > FORMAT:
-            raise ValueError(
-                f"this version reads indexes up to format {FORMAT}; {folder} has {about['format']}. Update galenic."
-            )
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r" if memory_map else None, allow_pickle=False)
-        table = pd.read_parquet(folder / "table.parquet")
+        about = _read_about(folder)
+        try:
+            vectors, offsets = _array(folder / "vectors.npy"), None
+            table = pd.read_parquet(folder / "table.parquet")
+            if about["offsets"]:
+                offsets = np.array(_array(folder / "offsets.npy"))
+        except Exception as error:  # headers and schemas that someone else wrote fail in many ways
+            raise _damaged(folder, error) from error
         if vectors.shape != (about["n"], about["n_dims"]) or len(table) != about["n"]:
             raise ValueError(
                 f"index.json tells of {about['n']:,} vectors of {about['n_dims']} numbers; {folder} holds shape "
                 f"{vectors.shape} and a table of {len(table):,} rows. Save the index again."
             )
-        offsets = np.load(folder / "offsets.npy", allow_pickle=False) if about.get("offsets") else None
-        return cls(vectors, table, metric=about["metric"], offsets=offsets)
+        try:
+            return cls(
+                vectors if memory_map else np.array(vectors), table, metric=str(about["metric"]), offsets=offsets
+            )
+        except (TypeError, MemoryError) as error:  # ids that cannot be compared
+            raise _damaged(folder, error) from error
 
     def _queries(self, queries: np.ndarray) -> np.ndarray:
         queries = matrix(np.atleast_2d(np.asarray(queries)), "queries", self.vectors.shape[1]).astype(np.float64)
@@ -323,6 +340,37 @@ class SimilarityIndex:
         if self.metric == "cosine":
             return np.einsum("ij,ij->i", queries, vectors) / np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         return -np.sqrt(np.einsum("ij,ij->i", queries - vectors, queries - vectors))
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    """What ``index.json`` says, each entry of its kind."""
+    try:
+        about = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        number = about["format"]
+        found = {"metric": about["metric"], "offsets": bool(about.get("offsets")), "format": number}
+        found |= {name: about[name] for name in ("n", "n_dims")}
+        if not all(isinstance(found[name], int) for name in ("format", "n", "n_dims")):
+            raise TypeError("format, n and n_dims are no whole numbers")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(folder, error) from error
+    if number > FORMAT:
+        raise ValueError(f"this version reads indexes up to format {FORMAT}; {folder} has {number}. Update galenic.")
+    return found
+
+
+def _array(path: Path) -> np.ndarray:
+    """Numbers that stay on disk until they are used: what is declared but not there takes no memory."""
+    found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+        raise TypeError(f"{path.name} holds no numbers")
+    return found
+
+
+def _damaged(folder: Path, error: BaseException) -> ValueError:
+    return ValueError(
+        f"{folder} should hold an index as save() wrote it, whole; it cannot be read ({type(error).__name__}: "
+        f"{str(error)[:160]}). Copy the folder again, or save the index anew."
+    )
 
 
 def _checked_offsets(offsets: np.ndarray, n: int, metric: str) -> np.ndarray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from joblib import Parallel, delayed
 from sklearn.model_selection import StratifiedKFold
 
 from galenic.data.checks import first
@@ -17,6 +17,9 @@ from galenic.evaluate.transfer import KEYS, PREDICTIONS
 from galenic.models.cells.cell_model import CellModel
 from galenic.models.cells.source import labels_of
 from galenic.models.fields import with_params
+from galenic.work.contents import contents
+from galenic.work.fan_out import fan_out
+from galenic.work.kept import Kept
 
 SHARE = 0.9
 """Of the lines, drawn anew for each seed."""
@@ -33,6 +36,7 @@ def zero_shot(
     seeds: Sequence[int] = range(5),
     share: float = SHARE,
     n_jobs: int = 1,
+    parts: str | Path | None = None,
     **columns: Any,
 ) -> pd.DataFrame:
     """Learn from lines alone, and answer for every cell of a target.
@@ -55,7 +59,11 @@ def zero_shot(
         Of the cell lines that are drawn, without replacement, (0, 1]. The spread is then smaller than that between
         independent sets of lines.
     n_jobs
-        Models and seeds at the same time.
+        Models and seeds at the same time; -1: all cores, or workers of a cluster
+        (:func:`galenic.work.engines.engine`).
+    parts
+        Folder in which finished answers are kept, so that interrupted work goes on where it was; refused where they are
+        of other data or models.
     **columns
         ``label, response, line, platform`` of :meth:`~galenic.models.cells.cell_model.CellModel.fit`.
 
@@ -82,8 +90,8 @@ def zero_shot(
         fitted = _quiet(with_params(model, {"seed": seed}).fit, some, target=cells, **columns)
         return _answer(fitted, cells, known, (label, name, _drug(bulk), "zero-shot", 0, seed))
 
-    asked = [(label, model, seed) for seed in seeds for label, model in models.items()]
-    return pd.concat(Parallel(n_jobs)(delayed(answer)(*one) for one in asked), ignore_index=True)
+    asked = {f"{label}, seed {seed}": (label, model, seed) for seed in seeds for label, model in models.items()}
+    return _answers(answer, asked, n_jobs, parts, (models, bulk, cells, known, name, share, columns))
 
 
 def few_shot(
@@ -97,13 +105,14 @@ def few_shot(
     repeats: int = 30,
     seed: int = 0,
     n_jobs: int = 1,
+    parts: str | Path | None = None,
     **columns: Any,
 ) -> pd.DataFrame:
     """Learn from a few labelled cells of the target, with or without lines, and answer for the other cells.
 
     Parameters
     ----------
-    models, target, truth, name, n_jobs, **columns
+    models, target, truth, name, n_jobs, parts, **columns
         As for :func:`zero_shot`.
     bulk
         Lines to learn from as well; None: the few cells alone. A model with ``with_few`` learns from lines once.
@@ -157,10 +166,13 @@ def few_shot(
             seen = _quiet(with_params(model, {}).fit, bulk, target=cells, few=given, **columns)
         return _answer(seen, cells, known.drop(given.index), (label, name, _drug(bulk), "few-shot", size, repeat))
 
-    asked = [
-        (label, model, size, repeat) for size in sizes for repeat in range(repeats) for label, model in models.items()
-    ]
-    return pd.concat(Parallel(n_jobs)(delayed(answer)(*one) for one in asked), ignore_index=True)
+    asked = {
+        f"{label}, {size} a class, draw {repeat}": (label, model, size, repeat)
+        for size in sizes
+        for repeat in range(repeats)
+        for label, model in models.items()
+    }
+    return _answers(answer, asked, n_jobs, parts, (models, bulk, cells, known, name, seed, columns))
 
 
 def within_target(
@@ -172,6 +184,7 @@ def within_target(
     n_folds: int = 5,
     seeds: Sequence[int] = range(5),
     n_jobs: int = 1,
+    parts: str | Path | None = None,
 ) -> pd.DataFrame:
     """The ceiling: learn from the labels of most cells of the target, and answer for the others.
 
@@ -180,7 +193,7 @@ def within_target(
 
     Parameters
     ----------
-    models, target, truth, name, n_jobs
+    models, target, truth, name, n_jobs, parts
         As for :func:`zero_shot`.
     n_folds, seeds
         Folds of cells, and seeds of their division.
@@ -209,8 +222,13 @@ def within_target(
         key = (label, name, "", "within target", len(train), seed * n_folds + fold)
         return _answer(fitted, cells, known.iloc[test], key)
 
-    asked = [(label, model, seed, fold) for seed in seeds for fold in range(n_folds) for label, model in models.items()]
-    return pd.concat(Parallel(n_jobs)(delayed(answer)(*one) for one in asked), ignore_index=True)
+    asked = {
+        f"{label}, seed {seed}, fold {fold}": (label, model, seed, fold)
+        for seed in seeds
+        for fold in range(n_folds)
+        for label, model in models.items()
+    }
+    return _answers(answer, asked, n_jobs, parts, (models, cells, known, name, n_folds))
 
 
 def some_lines(bulk: AnnData, line: str | None, share: float, seed: int) -> AnnData:
@@ -229,6 +247,15 @@ def blinded(target: AnnData) -> AnnData:
         target = target.to_memory()
     obs = pd.DataFrame(index=target.obs_names.copy())
     return AnnData(target.X, obs=obs, var=target.var.copy(), obsm=dict(target.obsm))
+
+
+def _answers(
+    answer: Callable[..., pd.DataFrame], asked: dict[str, tuple[Any, ...]], n_jobs: int, parts: Any, of: Any
+) -> pd.DataFrame:
+    """The answers below each other, in the order they were asked for; kept in ``parts`` as those ``of`` these data."""
+    kept = Kept(parts, {"data and models": contents(of)}) if parts else None
+    found = dict(fan_out(answer, asked, n_jobs=n_jobs, kept=kept))
+    return pd.concat([found[name] for name in asked], ignore_index=True)
 
 
 def _truth(target: AnnData, truth: str | pd.Series) -> pd.Series:

@@ -99,7 +99,7 @@ class Batches:
         """The batches of one epoch on ``device``.
 
         Several processes divide each batch among them, so that they learn what one process learns. Rows left over that
-        are fewer than two for each process join the batch before.
+        are fewer than the processes join the batch before.
 
         Raises
         ------
@@ -115,13 +115,13 @@ class Batches:
             )
         placed = self._place(device)
         # Files are read faster, and some only, in ascending order; inside a batch order means nothing.
-        rows = (np.array_split(np.sort(one) if self.shuffle else one, world_size)[rank] for one in batches)
-        found = (self._batch(one, placed, device) for one in rows)
+        ordered = (np.sort(rows) if self.shuffle else rows for rows in batches)
+        found = (self._batch(rows, np.array_split(rows, world_size)[rank], placed, device) for rows in ordered)
         return found if self._is_resident() else ahead(found)
 
     def _cuts(self, world_size: int = 1) -> np.ndarray:
         cuts = np.arange(self.batch_size, len(self.rows), self.batch_size)
-        few = len(cuts) and self.batch_size > 1 and len(self.rows) - cuts[-1] < 2 * world_size
+        few = len(cuts) and self.batch_size > 1 and len(self.rows) - cuts[-1] < max(2, world_size)
         return cuts[:-1] if few else cuts
 
     def _is_resident(self) -> bool:
@@ -134,8 +134,11 @@ class Batches:
     def _place(self, device: str | torch.device) -> dict[str, Any]:
         return _on(self.arrays, device)
 
-    def _batch(self, rows: np.ndarray, placed: dict[str, Any], device: str | torch.device) -> dict[str, Any]:
-        return {name: _take(array, rows, device) for name, array in placed.items()}
+    def _batch(
+        self, whole: np.ndarray, own: np.ndarray, placed: dict[str, Any], device: str | torch.device
+    ) -> dict[str, Any]:
+        """Of the rows of a whole batch those of this process."""
+        return _rows_of(placed, own, device)
 
 
 class PairBatches(Batches):
@@ -218,12 +221,15 @@ class PairBatches(Batches):
     def _place(self, device: str | torch.device) -> dict[str, Any]:
         return {"cells": _on(self.cells, device), "drugs": _on(self.drugs, device), "pairs": _on(self.arrays, device)}
 
-    def _batch(self, rows: np.ndarray, placed: dict[str, Any], device: str | torch.device) -> dict[str, Any]:
-        batch = super()._batch(rows, placed["pairs"], device)
+    def _batch(
+        self, whole: np.ndarray, own: np.ndarray, placed: dict[str, Any], device: str | torch.device
+    ) -> dict[str, Any]:
+        batch: dict[str, Any] = {**_rows_of(placed["pairs"], own, device)}
         for name, many in (("cell", "cells"), ("drug", "drugs")):
-            distinct, places = np.unique(self.places[name][rows], return_inverse=True)
-            batch[name] = torch.from_numpy(places).to(device)
-            batch[many] = super()._batch(distinct, placed[many], device)
+            # Every process has all cells and drugs of the batch: what is random in encoding them is then the same.
+            distinct = np.unique(self.places[name][whole])
+            batch[name] = torch.from_numpy(np.searchsorted(distinct, self.places[name][own])).to(device)
+            batch[many] = _rows_of(placed[many], distinct, device)
         return batch
 
 
@@ -310,6 +316,10 @@ def _row_numbers(rows: Any, n: int, what: str) -> np.ndarray:
 
 def _on(arrays: Arrays, device: str | torch.device) -> Arrays:
     return {name: array.to(device) if isinstance(array, Tensor) else array for name, array in arrays.items()}
+
+
+def _rows_of(arrays: Arrays, rows: np.ndarray, device: str | torch.device) -> dict[str, Tensor]:
+    return {name: _take(array, rows, device) for name, array in arrays.items()}
 
 
 def _take(array: Any, rows: np.ndarray, device: str | torch.device) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import pickle
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -38,6 +39,16 @@ class Saves:
             ended = perf_counter()
             self.next, self.is_current = ended + (ended - began) * (1 / SHARE - 1), True
 
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Where training breaks off because a number is not finite, say where the last good state is."""
+        try:
+            yield
+        except FloatingPointError as error:
+            if self.path is None or not self.path.is_file():
+                raise
+            raise FloatingPointError(f"{error} The last good state is kept in {self.path}.") from error
+
     def at_end(self, content: Callable[[], dict[str, Any]]) -> None:
         """Write what a finished run has come to, unless it is there."""
         if self.path is not None and not self.is_current:
@@ -46,8 +57,9 @@ class Saves:
 
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values to ``path``; a crash leaves the former file as it was."""
-    with written(path) as draft:
-        torch.save(content, draft)
+    # To a stream of Python, whose errors say what the system said.
+    with written(path) as draft, draft.open("wb") as stream:
+        torch.save(content, stream)
 
 
 def read(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
@@ -56,17 +68,20 @@ def read(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     Raises
     ------
     ValueError
-        If the file is not a checkpoint, or ``content["settings"]`` are not ``settings``.
+        If the file is not a checkpoint, is damaged, or ``content["settings"]`` are not ``settings``.
     """
     if not path.exists():
         return None
     try:
+        _require_whole(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = dict(content["settings"])
-    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+    except PermissionError:
+        raise
+    except Exception as error:  # there is nothing that a damaged file does not make its readers raise
         raise ValueError(
-            f"a checkpoint should be a file that training wrote; {path} cannot be read ({type(error).__name__}). "
-            "Delete it to start again, or name another file."
+            f"a checkpoint should be a file that training wrote; {path} cannot be read ({type(error).__name__}: "
+            f"{error}). Delete it to start again, or name another file."
         ) from error
     other = [name for name in settings if found.get(name) != settings[name]]
     if other:
@@ -76,6 +91,14 @@ def read(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
             "Use the former settings to resume, or delete the file to start again."
         )
     return content
+
+
+def _require_whole(path: Path) -> None:
+    """Compare what a file holds with its checksums: ``torch.load`` does not, and takes changed numbers as they are."""
+    with zipfile.ZipFile(path) as parts:
+        broken = parts.testzip()
+    if broken is not None:
+        raise ValueError(f"{broken} is not what was written")
 
 
 def _short(value: object, limit: int = 60) -> str:

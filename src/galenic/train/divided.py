@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -22,18 +22,22 @@ class Divided(TorchFunctionMode):
     """Inside it a network learns from its rows of a batch what one process would learn from all of them.
 
     All processes have the same random state. Dropout and noise are drawn for the whole batch, and those of its own rows
-    used; batch norms take their means over the whole batch. Tensors with another number of rows (distinct cells of a
-    batch of pairs) are this process's own: their numbers are drawn for them alone.
+    used; batch norms take their means over the whole batch. Tensors without a row, or several, for each row
+    of the batch are the same in every process, and so are the numbers drawn for them.
 
     Parameters
     ----------
     start, n, total
         First of the rows of this process, how many it has, and how many all have together.
+    batch
+        What it learns from. Tables inside it (the distinct cells and drugs of pairs) are the same in every process.
     """
 
-    def __init__(self, start: int, n: int, total: int) -> None:
+    def __init__(self, start: int, n: int, total: int, batch: Any = None) -> None:
         super().__init__()
         self.start, self.n, self.total = start, n, total
+        tables = batch.values() if isinstance(batch, Mapping) else ()
+        self.alike = {len(next(iter(one.values()))) for one in tables if isinstance(one, Mapping) and one}
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -53,8 +57,8 @@ class Divided(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def _is_ours(self, n: int) -> bool:
-        """Whether there is one row, or the same number of them, for each of the batch: left and right of pairs."""
-        return n > 0 and n % self.n == 0
+        """Whether there is a row for each of the batch, or several: left and right of pairs, one below the other."""
+        return n > 0 and n % self.n == 0 and n not in self.alike
 
     def _all(self, n: int) -> int:
         return n // self.n * self.total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -26,14 +26,26 @@ from galenic.work.processes import current, on
 OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
+class Stepped(nn.Module):
+    """A network with its step: what several devices have in common is all that a step does with the network."""
+
+    def __init__(self, net: nn.Module, step: Step) -> None:
+        super().__init__()
+        self.net, self.step = net, step
+
+    def forward(self, batch: Any, progress: float) -> Mapping[str, Tensor]:
+        """The terms of a batch."""
+        return self.step(self.net, batch, progress)
+
+
 @dataclass(frozen=True)
 class _Run:
     """What stays the same from the first step to the last."""
 
-    net: nn.Module  # this and the optimiser as the fabric wraps them
+    net: nn.Module
+    stepped: nn.Module  # network and step, and the optimiser, as the fabric wraps them
     optimizer: Any
     groups: list[dict[str, Any]]  # parameter groups of the optimiser
-    step: Step
     training: Training
     shares: list[Share]  # of each step of an epoch
     seed: int
@@ -48,15 +60,16 @@ class Share:
     ----------
     own
         Rows; ``None``: all that it is given.
+    start, total
+        The first of them among all rows of the batch, and how many these are; 0 where nothing is divided.
     weight
         Of its loss: gradients are averaged over processes, the loss is one over rows.
-    within
-        The context in which it computes, where other processes have the rest.
     """
 
     own: int | None
+    start: int = 0
+    total: int = 0
     weight: float = 1.0
-    within: AbstractContextManager[Any] = nullcontext()  # noqa: RUF009  it has no state
 
     @classmethod
     def of(cls, n: int, rank: int, world: int) -> Share:
@@ -64,7 +77,11 @@ class Share:
         if world == 1:
             return cls(n)
         own, start = n // world + (rank < n % world), rank * (n // world) + min(rank, n % world)
-        return cls(own, own * world / n, Divided(start, own, n))
+        return cls(own, start, n, own * world / n)
+
+    def within(self, batch: Any) -> AbstractContextManager[Any]:
+        """The context of a step."""
+        return Divided(self.start, self.own, self.total, batch) if self.own and self.total else nullcontext()
 
 
 @dataclass
@@ -104,8 +121,7 @@ def train(
         a list or ``DataLoader``.
     step
         ``step(net, batch, progress)`` returns named scalar terms, already weighted, that are summed and made small.
-        ``progress`` is the share of all steps done, from 0 to below 1, and 1 on validation rows. It should call
-        ``net(...)`` itself, once, so that several devices can be used.
+        ``progress`` is the share of all steps done, from 0 to below 1, and 1 on validation rows.
     training
         Learning rate, epochs, patience and so on.
     valid
@@ -164,17 +180,17 @@ def train(
             "trainable tensors. Check the rows and requires_grad."
         )
     optimizer = OPTIMIZERS[training.optimizer](parameters, lr=training.lr, weight_decay=training.weight_decay)
-    outer, wrapped = fabric.setup(net, optimizer)
+    outer, wrapped = fabric.setup(Stepped(net, step), optimizer)
     path = Path(checkpoint) if checkpoint is not None else None
     settings = {"training": asdict(training), "seed": seed, "batches": n_steps, "validation": valid is not None}
     settings["network"] = {name: list(tensor.shape) for name, tensor in net.state_dict().items()}
     state = _resume(path, settings, net, optimizer, fabric) if path else _State()
-    run = _Run(outer, wrapped, optimizer.param_groups, step, training, shares, seed, fabric)
+    run = _Run(net, outer, wrapped, optimizer.param_groups, training, shares, seed, fabric)
     saves = disk.Saves(path if fabric.is_global_zero else None)
     content = partial(_content, state, settings, net, optimizer)
     # Every epoch has its own random numbers, so none need to be stored to resume.
     show = progress_bar(progress and fabric.is_global_zero, training.max_epochs * n_steps, state.epoch * n_steps)
-    with on(fabric if fabric.world_size > 1 else None), seeded(seed, fabric.device), show as advance:
+    with on(fabric if fabric.world_size > 1 else None), seeded(seed, fabric.device), show as advance, saves.told():
         while state.epoch < training.max_epochs and not 0 < training.patience <= state.stale:
             started = perf_counter()
             reseed(fabric.device, seed, state.epoch, 0)
@@ -212,14 +228,14 @@ def _fit(run: _Run, state: _State, batches: Any, advance: Callable[[str], None])
         done = state.epoch * n_steps + number
         for group in run.groups:
             group["lr"] = rate(run.training, (done + 1) / all_steps, state.scale)
-        with part.within:
-            terms = run.step(run.net, batch, done / all_steps)
+        with part.within(batch):
+            terms = run.stepped(batch, done / all_steps)
         where = f"epoch {state.epoch + 1}, batch {number + 1}"
         total = sums.add(terms, batch, where, part.own)
         run.optimizer.zero_grad()
         run.fabric.backward(sum(terms.values()) * part.weight)
         if run.training.clip:
-            run.fabric.clip_gradients(run.net, run.optimizer, max_norm=run.training.clip, error_if_nonfinite=False)
+            run.fabric.clip_gradients(run.stepped, run.optimizer, max_norm=run.training.clip, error_if_nonfinite=False)
         run.optimizer.step()
         advance(f"{where}: {total:.4g}")
     broken = [name for name, tensor in run.net.named_parameters() if not bool(tensor.isfinite().all())]
@@ -238,7 +254,7 @@ def _score(run: _Run, state: _State, valid: Any) -> dict[str, float]:
     sums = Sums()
     for number, batch in enumerate(_stream(run, valid)):
         where = f"validation after epoch {state.epoch + 1}, batch {number + 1}"
-        sums.add(run.step(run.net, batch, 1.0), batch, where)
+        sums.add(run.stepped(batch, 1.0), batch, where)
     if not sums.n_rows:
         raise ValueError("valid should give batches; it gave none. Check the rows, or pass valid=None.")
     return sums.means(run.fabric)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +11,8 @@ from torch import nn
 from galenic.train.loop import train
 from galenic.train.terms import Step
 from galenic.train.training import Training
+from galenic.work.kept import Kept
+from galenic.work.processes import told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +25,19 @@ class Where:
         As for :func:`galenic.train.train`.
     progress
         Show bars.
-    folder
-        Where each training keeps its state, so that a fit that was killed goes on in the middle; ``None``: nowhere.
+    kept, job
+        In the room of this job each training keeps its state, so that a fit that was killed goes on in the middle;
+        ``None``: nowhere.
     """
 
     device: str = "auto"
     progress: bool = False
-    folder: Path | None = None
+    kept: Kept | None = None
+    job: str = ""
 
-    def within(self, name: str) -> Where:
-        """The same, in a folder of its own."""
-        return self if self.folder is None else replace(self, folder=self.folder / name)
+    def of(self, kept: Kept | None, job: str) -> Where:
+        """The same for one job: what it has half done lies in its room until the job is kept."""
+        return replace(self, kept=kept, job=job)
 
     def train(
         self,
@@ -47,10 +50,13 @@ class Where:
         valid: Any = None,
         seed: int = 0,
     ) -> pd.DataFrame:
-        """:func:`galenic.train.train`; with a folder its state is kept there as ``name``, also when it is finished.
+        """:func:`galenic.train.train`; in the room of a job its state is kept as ``name``, also when it is finished.
 
-        So a stage that is done is not done again while the fit that it is a stage of goes on.
+        So a stage that is done is not done again while the job that it is a stage of goes on.
         """
+        kept = self.kept
+        # A worker on another machine may not see the folder: it keeps nothing.
+        room = kept.room(self.job) if kept is not None and told(kept.is_seen()) else None
         return train(
             net,
             batches,
@@ -60,6 +66,6 @@ class Where:
             seed=seed,
             device=self.device,
             progress=self.progress,
-            checkpoint=None if self.folder is None else self.folder / f"{name}.pt",
-            keep=self.folder is not None,
+            checkpoint=None if room is None else room / f"{name}.pt",
+            keep=room is not None,
         )

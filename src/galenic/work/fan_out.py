@@ -5,12 +5,15 @@ from __future__ import annotations
 import pickle
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from galenic.work.engines import active, is_lost_worker
 from galenic.work.kept import Kept
+from galenic.work.parcel import Shared, opened, packed, sent, unpacked
 from galenic.work.processes import current, leads, told
 
 Jobs = Mapping[str, tuple[Any, ...]]
@@ -24,6 +27,7 @@ class Failed:
     """What a job raised, on its way back."""
 
     error: Exception
+    is_told: bool = False
 
 
 def fan_out(
@@ -31,9 +35,10 @@ def fan_out(
 ) -> Iterator[tuple[str, Any]]:
     """Results of ``function(*arguments)`` by the names of the jobs, as they are finished.
 
-    joblib does it: inside ``joblib.parallel_config(backend="dask")`` (or ``"ray"``) the same jobs run on a cluster. A
-    worker computes in one thread and one job at a time: threads that wait for each other cost more than they save, and
-    torch's random state belongs to a process. Results are those of any other engine, bit for bit.
+    joblib does it: inside :func:`~galenic.work.engines.engine`, or ``joblib.parallel_config(backend="dask")`` (or
+    ``"ray"``), the same jobs run on a cluster. A worker computes in one thread and one job at a time: threads that wait
+    for each other cost more than they save, and torch's random state belongs to a process. Results are those of any
+    other engine, bit for bit. An argument that is the same object in all jobs is sent to a worker once.
 
     Parameters
     ----------
@@ -42,8 +47,8 @@ def fan_out(
     jobs
         Arguments by the name of the job.
     n_jobs
-        Jobs at the same time; -1: one for each core, or worker of a cluster. 1: here, in this process, with all its
-        threads.
+        Jobs at the same time; -1: one for each core, or worker of a cluster; Dask uses all workers in any case. 1:
+        here, in this process, with all its threads.
     kept
         Where finished jobs are kept and read again. With it a job that fails keeps no other from being finished; the
         failures are told at the end. Without it the first failure ends the work.
@@ -68,15 +73,18 @@ def fan_out(
             found = told(kept.read(name) if kept is not None and leads() else None)
             if found is not None:
                 del waiting[name]
+                if kept is not None and leads():
+                    kept.clear(name)  # a process may have been killed between the two
                 yield name, found
         failed: dict[str, Exception] = {}
         for attempt in range(retries + 1):
-            failed = {}
             for name, found in _attempted(function, waiting, n_jobs, kept, alone=attempt > 0):
                 if isinstance(found, Failed):
-                    _note(name, found.error, kept, hopeful=attempt < retries)
+                    if not found.is_told:
+                        _note(name, found.error, kept, hopeful=attempt < retries)
                     failed[name] = found.error
                 else:
+                    failed.pop(name, None)
                     yield name, found
             waiting = {name: jobs[name] for name, error in failed.items() if not isinstance(error, HOPELESS)}
             if not waiting:
@@ -88,7 +96,7 @@ def fan_out(
 def _attempted(
     function: Callable[..., Any], jobs: Jobs, n_jobs: int, kept: Kept | None, *, alone: bool
 ) -> Iterator[tuple[str, Any]]:
-    """Each job once; those of a worker that died come back as failed."""
+    """Each job once; those that a worker died with come back as failed."""
     if n_jobs == 1 or current() is not None:
         for name, arguments in jobs.items():
             found = _tried(function, name, kept, arguments)
@@ -97,58 +105,88 @@ def _attempted(
             yield name, found
         return
     open_jobs = dict(jobs)
-    try:
-        for name, found in _parallel(function, jobs, n_jobs, kept, alone):
-            if kept is not None and not isinstance(found, Failed) and not kept.has(name):
-                kept.write(name, found)  # the worker sees other disks
-            del open_jobs[name]
-            yield name, found
-    except Exception as error:
-        if not _is_lost_worker(error):
-            raise
-        for name in open_jobs:
-            if kept is not None and kept.has(name):
-                yield name, kept.read(name)
-            else:
-                yield name, Failed(RuntimeError(f"its worker was stopped, perhaps for want of memory ({_line(error)})"))
+    while open_jobs:
+        begun: list[str] = []
+        # After a worker died for want of memory, one job at a time may fit; and the one that ends its worker is known.
+        some = dict(islice(open_jobs.items(), 1 if alone else None))
+        try:
+            for name, found in _parallel(function, some, 2 if alone else n_jobs, kept, begun):
+                if kept is not None and not isinstance(found, Failed) and not kept.has(name):
+                    kept.write(name, found)  # the worker sees other disks
+                del open_jobs[name]
+                yield name, found
+        except Exception as error:
+            if not is_lost_worker(error) or not begun:
+                raise
+            # One of those that were begun ended it; the others have not been seen by the engine yet.
+            lost = [name for name in begun if name in open_jobs]
+            warnings.warn(
+                f"A worker was stopped, perhaps for want of memory; under way were {_named(lost)}.", stacklevel=3
+            )
+            for name in lost:
+                del open_jobs[name]
+                found = kept.read(name) if kept is not None else None
+                stopped = RuntimeError("its worker was stopped, perhaps for want of memory.")
+                yield name, found if found is not None else Failed(stopped, is_told=True)
 
 
 def _parallel(
-    function: Callable[..., Any], jobs: Jobs, n_jobs: int, kept: Kept | None, alone: bool
+    function: Callable[..., Any], jobs: Jobs, n_jobs: int, kept: Kept | None, begun: list[str]
 ) -> Iterator[tuple[str, Any]]:
+    """Results as they come; names are put in ``begun`` when their jobs are given to the engine."""
     import joblib
-    from joblib.parallel import get_active_backend
 
-    engine = get_active_backend()[0]
-    one_by_one = engine.supports_return_generator
-    # After a worker died for want of memory, one job at a time may fit.
-    how: dict[str, Any] = {"pre_dispatch": 1, "batch_size": 1} if alone else {}
-    threads = {"inner_max_num_threads": 1} if engine.supports_inner_max_num_threads else {}
-    config = joblib.parallel_config("loky", **threads) if _is_loky(engine) else nullcontext()
-    with warnings.catch_warnings(), config:
-        # A worker that grew is replaced by a new one; nothing is lost.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs")
-        calls = (
-            joblib.delayed(_in_worker)(function, name, kept, kept is None, arguments)
-            for name, arguments in jobs.items()
-        )
-        if one_by_one:
-            how["return_as"] = "generator_unordered"
-        yield from joblib.Parallel(n_jobs=n_jobs, **how)(calls)
+    engine, shared = active(), Shared.of(function, jobs)
+    is_near = bool(getattr(engine, "supports_sharedmem", False))
+    common = sent((shared, kept), engine)
+
+    def calls() -> Iterator[Any]:
+        for name, arguments in jobs.items():
+            begun.append(name)
+            yield joblib.delayed(_here if is_near else _far)(common, name, kept is None, shared.rest(arguments))
+
+    how = {"return_as": "generator_unordered"} if engine.supports_return_generator else {}
+    results = joblib.Parallel(n_jobs=n_jobs, backend=engine, **how)(calls())
+    for name, found in _without_notes_of_new_workers(results):
+        yield name, found if is_near else unpacked(found)
 
 
-def _is_loky(engine: Any) -> bool:
-    return type(engine).__name__ == "LokyBackend"
+def _without_notes_of_new_workers(found: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """A worker that grew is replaced by a new one; nothing is lost, and nobody need know."""
+    results = iter(found)
+    while True:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs")
+            try:
+                one = next(results)
+            except StopIteration:
+                return
+        yield one
 
 
-def _in_worker(
-    function: Callable[..., Any], name: str, kept: Kept | None, at_once: bool, arguments: tuple[Any, ...]
-) -> tuple[str, Any]:
-    with _TURN, one_thread():
-        found = _tried(function, name, kept if kept is not None and kept.folder.is_dir() else None, arguments)
+def _here(common: Any, name: str, at_once: bool, rest: tuple[Any, ...]) -> tuple[str, Any]:
+    import joblib
+
+    # What a job fans out itself stays in its process, on every engine alike.
+    with _TURN, joblib.parallel_config("sequential"):
+        shared, kept = opened(common)
+        with one_thread():
+            found = _tried(shared.call, name, kept if kept is not None and kept.is_seen() else None, (rest,))
     if at_once and isinstance(found, Failed):
         raise found.error
     return name, found
+
+
+def _far(common: Any, name: str, at_once: bool, rest: tuple[Any, ...]) -> tuple[str, bytes]:
+    """The same in another process; results come back as bytes, and arrays in them can be written to on every engine."""
+    found = _here(common, name, at_once, rest)[1]
+    try:
+        return name, packed(found)
+    except Exception as error:
+        refused = TypeError(f"a result should be one that can be sent; this one cannot ({_line(error)}).")
+        if at_once:
+            raise refused from error
+        return name, packed(Failed(refused))
 
 
 def _tried(function: Callable[..., Any], name: str, kept: Kept | None, arguments: tuple[Any, ...]) -> Any:
@@ -184,14 +222,6 @@ def one_thread() -> Iterator[None]:
                 torch.set_num_threads(before)
 
 
-def _is_lost_worker(error: Exception) -> bool:
-    """Whether an engine says that a worker is gone: loky, Dask and Ray each in their own class."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(
-        names & {"BrokenProcessPool", "TerminatedWorkerError", "KilledWorker", "RayError", "WorkerCrashedError"}
-    )
-
-
 def _note(name: str, error: Exception, kept: Kept | None, *, hopeful: bool) -> None:
     again = hopeful and not isinstance(error, HOPELESS)
     if again or kept is not None:
@@ -204,12 +234,16 @@ def _line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def _named(names: Collection[str]) -> str:
+    first = next(iter(names))
+    return f"{first} and {len(names) - 1:,} more" if len(names) > 1 else first
+
+
 def _give_up(failed: dict[str, Exception], n: int, kept: Kept | None) -> None:
-    name, error = next(iter(failed.items()))
-    more = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
+    error = next(iter(failed.values()))
     others = f"those that are finished are kept in {kept.folder}" if kept else "nothing was kept"
     refused = all(isinstance(one, (ValueError, TypeError)) for one in failed.values())
     raise (ValueError if refused else RuntimeError)(
-        f"every one of {n:,} jobs should be finished; {name}{more} failed: {error} "
+        f"every one of {n:,} jobs should be finished; {_named(failed)} failed: {str(error).rstrip('. ')}. "
         f"Correct this and start again; {others}."
     ) from error

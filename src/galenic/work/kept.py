@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from galenic.work.atomic import DRAFT, written
+from galenic.work.atomic import is_draft, sweep, written
 from galenic.work.lock import Lock
 from galenic.work.plain import load, save
 from galenic.work.processes import leads
@@ -61,13 +62,23 @@ class Kept:
         if leads():
             self._open(json.loads(json.dumps({"format": FORMAT, **settings})))
 
-    def lock(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def lock(self) -> Iterator[None]:
         """Keeps other processes from the folder while jobs are given out."""
-        return Lock(self.folder) if leads() else nullcontext()
+        if not leads():
+            yield
+            return
+        with Lock(self.folder):
+            sweep(self.folder)
+            yield
 
     def has(self, name: str) -> bool:
         """Whether a job is kept; its file may still turn out to be damaged."""
         return self.path(name).is_file()
+
+    def is_seen(self) -> bool:
+        """Whether this process, a worker on some machine, sees the folder and not another of the same name."""
+        return (self.folder / MANIFEST).is_file()
 
     def read(self, name: str) -> Any:
         """The result of a job, or ``None``.
@@ -75,13 +86,31 @@ class Kept:
         Raises
         ------
         ValueError
-            If its file is damaged.
+            If its file is damaged, or that of another job.
         """
-        return load(self.path(name), self.kinds) if self.has(name) else None
+        if not self.has(name):
+            return None
+        found = load(self.path(name), self.kinds)
+        if not isinstance(found, list) or len(found) != 2 or found[0] != name:
+            whose = f" (it is of {found[0]})" if isinstance(found, list) and found else ""
+            raise ValueError(
+                f"{self.path(name)} should be what an earlier run kept of {name}; it is not{whose}. Delete it: it will "
+                "be computed again."
+            )
+        return found[1]
 
     def write(self, name: str, result: Any) -> None:
-        """Keep the result of a job; a crash leaves no half of it."""
-        save(self.path(name), result)
+        """Keep the result of a job, and delete its room; a crash leaves no half of it."""
+        save(self.path(name), [name, result])
+        self.clear(name)
+
+    def room(self, name: str) -> Path:
+        """A folder for what a job has half done: it leaves when the job is kept."""
+        return self.path(name).with_suffix("")
+
+    def clear(self, name: str) -> None:
+        """Delete the room of a job."""
+        shutil.rmtree(self.room(name), ignore_errors=True)
 
     def path(self, name: str) -> Path:
         """The file of a job."""
@@ -97,7 +126,7 @@ class Kept:
         path = self.folder / MANIFEST
         if not path.exists():
             # A draft is what a process leaves that was killed while it wrote.
-            if any(DRAFT not in file.suffixes for file in self.folder.iterdir()):
+            if any(not is_draft(file) for file in self.folder.iterdir()):
                 raise ValueError(
                     f"{self.what} are kept in a folder of their own; {self.folder} holds other files. Name a new one."
                 )
@@ -106,7 +135,7 @@ class Kept:
             return
         try:
             before = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{path} should say what {self.what} are of; it cannot be read ({error}). Name a new folder."
             ) from error

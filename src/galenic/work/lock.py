@@ -59,6 +59,7 @@ class Lock:
             del _HELD[self._key]
             number = _OPEN.pop(self._key, None)
             if number is not None:
+                fcntl.flock(number, fcntl.LOCK_UN)  # also where a forked process still has it
                 os.close(number)
 
     def __enter__(self) -> Self:

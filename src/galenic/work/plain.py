@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,9 +56,11 @@ def load(path: Path, kinds: Sequence[type] = ()) -> Any:
     """
     classes = {kind.__name__: kind for kind in kinds}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return _put_together(json.loads(str(arrays[TREE])), arrays, classes)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+    except PermissionError:
+        raise
+    except Exception as error:  # there is nothing that a damaged file does not make its readers raise
         raise ValueError(
             f"a kept result should be a file that an earlier run wrote whole; {path} is not ({error}). "
             "Delete it: it will be computed again."

@@ -161,8 +161,8 @@ def test_a_matrix_that_was_never_written_is_not_allocated(tmp_path, monkeypatch)
         file["0/META/ROW/id"] = np.arange(N_GENES)
     adata = profiles(path, rows=[5, 299_999], genes=["3", "9"])
     np.testing.assert_array_equal(adata.X, np.zeros((2, 2)))
-    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 20}[name])
-    with pytest.raises(ValueError, match=r"need 13\.8 GB of memory; this machine has 4\.0\. Name fewer"):
+    monkeypatch.setattr("galenic.data.gctx.selection.memory_left", lambda: 4 << 30)
+    with pytest.raises(ValueError, match=r"need 13\.8 GB of memory; this machine has 4\.0 left\. Name fewer"):
         profiles(path)
 
 

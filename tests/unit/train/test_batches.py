@@ -68,7 +68,7 @@ def test_processes_divide_each_batch(n, world_size):
     together = [flat(parts) for parts in zip(*shares, strict=True)]
     assert [len(batch) for batch in together] == batches.sizes(world_size).tolist()
     alone = seen(batches, seed=1)
-    few = n % 8 < 2 * world_size  # rows left over for which there are too many processes join the batch before
+    few = n % 8 < world_size  # rows left over for which there are too many processes join the batch before
     assert together == ([*alone[:-2], sorted(alone[-2] + alone[-1])] if few and len(alone) > len(together) else alone)
 
 

@@ -19,8 +19,14 @@ from galenic.data.gctx.gctx import dense_rows, require_content, without_missing
 from galenic.data.gctx.metadata import MISSING_TEXTS, as_text, released_names
 from galenic.data.gctx.sniff import GZIP, open_lines, written_whole
 from galenic.data.gctx.source import Block, sorted_places
+from galenic.data.limits import LONGEST_LINE, line_of, require_room
 
 TAB = b"\t"
+SHORT = 1 << 16
+"""Bytes of the first two lines, at most."""
+OF_A_TEXT = 60
+"""Bytes that a short text takes in memory."""
+TO_GCTX = "Convert it to GCTX where there is more memory."
 LARGEST_RATIO = 1100
 """No gzip makes more of a byte; a declared size beyond it cannot be in the file."""
 
@@ -92,7 +98,7 @@ class GctFile:
         return values
 
     def _read_header(self, stream: IO[bytes]) -> None:
-        version, sizes = self._line(stream), self._line(stream)
+        version, sizes = self._line(stream, SHORT), self._line(stream, SHORT)
         self._version = version[0].strip().removeprefix("\ufeff")
         parts = 4 if self._version == "#1.3" else 2
         try:
@@ -108,55 +114,54 @@ class GctFile:
         n_gene_fields, n_profile_fields = numbers[2:4] if parts == 4 else (1, 0)
         self._n_fields = 1 + n_gene_fields
         self._n_header = 3 + n_profile_fields
-        names = [text.strip() for text in self._line(stream)]
-        self._require_sizes(len(names))
+        names = [text.strip() for text in self._line(stream, fields=self._n_fields + self.n_profiles)]
+        self._require_room(n_gene_fields, n_profile_fields)
         self._fields = names[1 : self._n_fields]
         ids = pd.Index(names[self._n_fields :])
         self._require_ids(ids, "profile ids")
         columns = {}
         for _ in range(n_profile_fields):
-            name, *values = self._line(stream)
-            if len(values) + 1 != len(names):
-                raise ValueError(
-                    f"the metadata {name!r} of {self.name} should have {len(names):,} fields, as the header has; it "
-                    f"has {len(values) + 1:,}. The file is damaged, or declares too many fields: write it again."
-                )
+            name, *values = self._line(stream, fields=len(names))
             columns[name.strip()] = np.array(values[self._n_fields - 1 :], dtype="object")
         self.profiles = pd.DataFrame(columns, index=ids)
 
-    def _line(self, stream: IO[bytes]) -> list[str]:
-        line = stream.readline()
+    def _line(self, stream: IO[bytes], most: int = LONGEST_LINE, fields: int | None = None) -> list[str]:
+        line = line_of(stream, self.name, most)
         if not line:
             raise ValueError(
                 f"{self.name} should have a version, its sizes, a header and metadata; it ends before. "
                 "Download or write it again."
             )
+        if fields is not None and line.count(TAB) + 1 != fields:
+            raise ValueError(
+                f"the header and the metadata of {self.name} should have {fields:,} fields for {self.n_profiles:,} "
+                f"declared profiles; {line.split(TAB, 1)[0][:40].decode(errors='replace')!r} has "
+                f"{line.count(TAB) + 1:,}. The file is cut off, or its second line is wrong: write it again."
+            )
+        require_room(OF_A_TEXT * line.count(TAB), f"a line of {self.name}", TO_GCTX)
         try:
             return line.decode("utf-8").rstrip("\r\n").split("\t")
         except UnicodeDecodeError:
             # Names of people and micro signs in files of the first years.
             return line.decode("latin-1").rstrip("\r\n").split("\t")
 
-    def _require_sizes(self, n_names: int) -> None:
+    def _require_room(self, n_gene_fields: int, n_profile_fields: int) -> None:
         """The declared sizes must be possible before anything is allocated."""
         expected = self._n_fields + self.n_profiles
-        if n_names != expected:
-            raise ValueError(
-                f"the header of {self.name} should have {expected:,} fields for {self.n_profiles:,} declared profiles; "
-                f"it has {n_names:,}. The file is cut off, or its second line is wrong: write it again."
-            )
         with self.path.open("rb") as stream:
             ratio = LARGEST_RATIO if stream.read(2) == GZIP else 1
-        if self.n_genes * expected > ratio * self.path.stat().st_size:
+        if (self.n_genes + n_profile_fields) * expected > ratio * self.path.stat().st_size:
             raise ValueError(
                 f"{self.name} should hold {self.n_genes:,} genes x {self.n_profiles:,} profiles, as its second line "
                 f"says; its {self.path.stat().st_size:,} bytes cannot. Correct the line, or download the file again."
             )
+        n_texts = expected * (1 + n_profile_fields) + self.n_genes * (2 + n_gene_fields)
+        require_room(OF_A_TEXT * n_texts, f"the ids and metadata of {self.name}", TO_GCTX)
 
     def _read_genes(self, stream: IO[bytes]) -> pd.DataFrame:
         rows: list[list[bytes]] = []
-        n_tabs = self._n_fields + self.n_profiles - 1
-        for line in stream:
+        n, n_tabs = 0, self._n_fields + self.n_profiles - 1
+        for line in iter(partial(line_of, stream, self.name), b""):
             if not line.strip():
                 continue
             if line.count(TAB) != n_tabs:
@@ -165,10 +170,12 @@ class GctFile:
                     f"each gene of {self.name} should have {n_tabs + 1:,} fields, as the header has; {name!r} has "
                     f"{line.count(TAB) + 1:,}. The file is cut off or damaged: write or download it again."
                 )
-            rows.append(line.split(TAB, self._n_fields)[: self._n_fields])
-        if len(rows) != self.n_genes:
+            n += 1
+            if n <= self.n_genes:  # memory was found to be enough for so many
+                rows.append(line.split(TAB, self._n_fields)[: self._n_fields])
+        if n != self.n_genes:
             raise ValueError(
-                f"{self.name} should hold {self.n_genes:,} genes, as its second line says; it holds {len(rows):,}. "
+                f"{self.name} should hold {self.n_genes:,} genes, as its second line says; it holds {n:,}. "
                 "The file is cut off, or the line is wrong: write or download it again."
             )
         index = pd.Index(as_text([row[0] for row in rows]) if rows else [])

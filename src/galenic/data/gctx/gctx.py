@@ -15,14 +15,13 @@ from anndata import AnnData
 from galenic.data.checks import first, require_unique
 from galenic.data.gctx.metadata import MISSING_NUMBER, as_text, released_names
 from galenic.data.gctx.sniff import damage_explained, open_hdf5, written_whole
+from galenic.data.gctx.sound import LARGEST_RATIO, require_places, require_sound
 from galenic.data.gctx.source import Block, runs, sorted_places, windows
 
 MATRIX = "0/DATA/0/matrix"
 PROFILES, GENES = "0/META/COL", "0/META/ROW"
 CHUNK = (262, 1000)
 """Profiles x genes: 1 MB of float32, as in the published files."""
-LARGEST_RATIO = 1100
-"""No compression of HDF5 makes more of a byte; a declared size beyond it was never written."""
 FEW_RUNS = 4
 """Above this many separate runs of genes, whole profiles are read and the genes taken."""
 
@@ -47,6 +46,7 @@ class GctxFile:
         self.path = Path(path)
         self.name = self.path.name
         with open_hdf5(self.path) as file:
+            require_sound(file, lazy=lambda place: place == MATRIX)
             matrix = file[MATRIX]
             self._require_shape(file, matrix)
             self.profiles = self._metadata(file, PROFILES, "profile ids")
@@ -104,10 +104,12 @@ class GctxFile:
 
     def _ids(self, file: h5py.File, group: str) -> h5py.Dataset:
         ids = file.get(f"{group}/id")
-        if not isinstance(ids, h5py.Dataset) or ids.ndim != 1:
+        if not isinstance(ids, h5py.Dataset) or ids.ndim != 1 or ids.dtype.kind not in "iufSO":
+            there = file.get(group)
+            names = first(there, 5) if isinstance(there, h5py.Group) else ""
             raise ValueError(
-                f"{self.name} should have a vector of ids in {group}/id; it has "
-                f"{first(file.get(group, ()), 5) or 'nothing'} there. Write it again."
+                f"{self.name} should have a vector of ids in {group}/id; it has {names or 'nothing'} there. Write it "
+                "again."
             )
         return ids
 
@@ -124,6 +126,11 @@ class GctxFile:
         for name, vector in file[group].items():
             if name == "id" or not isinstance(vector, h5py.Dataset):
                 continue
+            if vector.dtype.kind not in "biufSO" or h5py.check_dtype(ref=vector.dtype):
+                raise ValueError(
+                    f"{group}/{name} of {self.name} should hold numbers or text; it holds {vector.dtype}. Write "
+                    "the file again."
+                )
             if vector.shape != (len(ids),):
                 raise ValueError(
                     f"{group}/{name} of {self.name} should have {len(ids):,} values, one an id; its shape is "
@@ -204,7 +211,7 @@ def require_content(adata: AnnData, name: str) -> None:
 
 def dense_rows(adata: AnnData, start: int, stop: int) -> np.ndarray:
     """Some profiles as float32, ``(n_rows, n_genes)``, whatever holds the matrix."""
-    values = adata.X[start:stop]
+    values = require_places(adata.X[start:stop], "the matrix of the profiles")
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float32)
 
 

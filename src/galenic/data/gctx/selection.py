@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from anndata import AnnData
 from galenic.data.checks import first, require_unique
 from galenic.data.gctx.metadata import GENE_ID, MISSING_NUMBER, ROW_ID, as_text, canonical_genes, canonical_profiles
 from galenic.data.gctx.source import BLOCK, Block, Source, place
+from galenic.data.limits import memory_left
 
 N_LANDMARKS = 978
 """Genes that the L1000 assay measures; a file of exactly so many holds no others."""
@@ -230,14 +230,11 @@ def with_sample_info(profiles: pd.DataFrame, info: pd.DataFrame, name: str) -> p
 def require_memory(shape: tuple[int, int], name: str) -> None:
     """Raise ``ValueError`` if this machine could not hold the matrix."""
     size = 4 * shape[0] * shape[1]
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not every system tells
-        return
+    memory = memory_left()
     if size > memory:
         raise ValueError(
             f"{shape[0]:,} profiles x {shape[1]:,} genes of {name} need {size / 2**30:,.1f} GB of memory; this machine "
-            f"has {memory / 2**30:,.1f}. Name fewer with genes= and rows=, or convert the file with 'galenic data "
+            f"has {memory / 2**30:,.1f} left. Name fewer with genes= and rows=, or convert the file with 'galenic data "
             "convert', which works block by block."
         )
 

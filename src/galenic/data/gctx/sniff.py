@@ -6,13 +6,15 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, cast
 
 import h5py
 
 from galenic.data.checks import first, require_file
+from galenic.data.limits import is_ours, unpacked
+from galenic.work.atomic import NoRoomError, written
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 GZIP = b"\x1f\x8b"
@@ -26,7 +28,7 @@ Format = Literal["gct", "gctx", "h5ad", "unknown"]
 
 
 def format_of(path: str | Path) -> Format:
-    """``"gct"`` (compressed by gzip or not), ``"gctx"``, ``"h5ad"``, or ``"unknown"``.
+    """``"gct"`` (compressed by gzip or not), ``"gctx"``, ``"h5ad"`` (or a zarr folder), or ``"unknown"``.
 
     Raises
     ------
@@ -44,7 +46,9 @@ def format_of(path: str | Path) -> Format:
     ...     format_of(path)
     'gct'
     """
-    path = require_file(path, "profiles")
+    path = require_file(path, "profiles", or_zarr=True)
+    if path.is_dir():
+        return "h5ad"
     with path.open("rb") as stream:
         head = stream.read(len(HDF5))
     if head == HDF5:
@@ -55,7 +59,9 @@ def format_of(path: str | Path) -> Format:
 
 
 def holds_profiles(path: str | Path) -> bool:
-    """Whether an h5ad file is of profiles of perturbed cells: it names their perturbagens, or galenic wrote it so."""
+    """Whether h5ad or zarr is of profiles of perturbed cells: it names their perturbagens, or galenic wrote it so."""
+    if (obs := Path(path) / "obs").is_dir():
+        return any((obs / name).exists() for name in PERTURBED) or (Path(path) / "uns" / "steps").exists()
     with open_hdf5(path) as file:
         obs = file["obs"]
         # Files of the first years hold a table there, not a group.
@@ -77,7 +83,8 @@ def open_lines(path: str | Path) -> Iterator[IO[bytes]]:
         packed = stream.read(2) == GZIP
     try:
         with gzip.open(path, "rb") if packed else path.open("rb") as stream:
-            yield cast(IO[bytes], stream)
+            plain = cast(IO[bytes], stream)
+            yield unpacked(plain, path.stat().st_size, path.name) if packed else plain
     except DAMAGE as error:
         raise ValueError(
             f"{path.name} should be a whole compressed file; it is cut off or damaged ({error}). Download it again."
@@ -102,7 +109,11 @@ def damage_explained(path: str | Path) -> Iterator[None]:
     """Turn what h5py says of a damaged file into the user's words."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # h5py says of damage whatever comes to its mind
+        if is_ours(error):
+            raise
         raise ValueError(
             f"{Path(path).name} should be a whole HDF5 file; it is cut off or damaged ({error}). "
             "Download or write it again."
@@ -118,16 +129,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     OSError
         If the system does not let it be written.
     """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    with writing_explained(path):
-        try:
-            yield part
-            os.replace(part, path)
-        finally:
-            # What cannot be written cannot be removed either; the first error is the one to tell.
-            with suppress(OSError):
-                part.unlink()
+    with writing_explained(path), written(path, parents=False) as part:
+        yield part
 
 
 @contextmanager
@@ -135,6 +138,8 @@ def writing_explained(path: str | Path) -> Iterator[None]:
     """Turn what the system says of a place that it does not let be written into the user's words."""
     try:
         yield
+    except NoRoomError:
+        raise
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise OSError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bz2
 import csv
+import errno
 import gzip
 import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from galenic.data.checks import first, require_file
+from galenic.data.limits import MOST_COLUMNS, line_of, unpacked
 
 MAGIC = (
     (b"\x1f\x8b", "gzip"),
@@ -39,8 +42,9 @@ REMEDIES = {
     "JSON": "Save it as CSV",
 }
 DELIMITERS = "\t,;|"
-PEEKED_LINES = 20
-DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile)
+PEEKED_LINES, PEEKED_BYTES = 20, 1 << 26
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
+"""What unpacking raises; of an ``OSError``, those without a number come from the data and not from the system."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class TextLayout:
 
 
 def kind_of_file(path: str | Path) -> str:
-    """``"text"``, ``"parquet"``, ``"xlsx"`` or ``"h5ad"``; text may be compressed.
+    """``"text"``, ``"parquet"``, ``"xlsx"`` or ``"h5ad"``; text may be compressed, and a zarr folder counts as h5ad.
 
     Raises
     ------
@@ -63,21 +67,25 @@ def kind_of_file(path: str | Path) -> str:
     ValueError
         If it is empty, damaged or of another kind.
     """
-    path = require_file(path, "a table")
+    path = require_file(path, "a table", or_zarr=True)
+    if path.is_dir():
+        return "h5ad"
     with path.open("rb") as stream:
         kind = _magic(stream.read(8))
     if kind in REMEDIES:
         remedy = REMEDIES[kind]
         raise ValueError(f"a table should be CSV, TSV, Parquet, xlsx or h5ad; {path.name} is {kind}. {remedy}.")
     if kind == "zip":
-        with _damage_explained(path), zipfile.ZipFile(path) as archive:
+        with _damage_explained(path), _archive(path) as archive:
             return "xlsx" if "[Content_Types].xml" in archive.namelist() else "text"
     return kind if kind in ("parquet", "h5ad") else "text"
 
 
 @contextmanager
-def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
+def open_bytes(path: str | Path, *, whole: bool = False) -> Iterator[IO[bytes]]:
     """The bytes of a file, unpacked if they are compressed (gzip, bz2, xz, or a zip with one file).
+
+    With ``whole`` they will all be in memory at once, and may be a tenth of it.
 
     Raises
     ------
@@ -87,13 +95,14 @@ def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
     path = require_file(path, "a table")
     with path.open("rb") as stream:
         kind = _magic(stream.read(8))
+    packed = path.stat().st_size
     with _damage_explained(path):
         if kind == "zip":
-            with zipfile.ZipFile(path) as archive, archive.open(_only_member(archive, path)) as stream:
-                yield stream
+            with _archive(path) as archive, archive.open(_only_member(archive, path)) as stream:
+                yield unpacked(stream, packed, path.name, whole)
         elif kind in OPENERS:
             with OPENERS[kind](path, "rb") as stream:
-                yield stream
+                yield unpacked(stream, packed, path.name, whole)
         else:
             with path.open("rb") as stream:
                 yield stream
@@ -111,7 +120,7 @@ def text_layout(path: str | Path) -> TextLayout:
     """
     path = Path(path)
     with open_bytes(path) as stream:
-        lines = [line for line in (stream.readline() for _ in range(PEEKED_LINES + 1)) if line.strip()]
+        lines = _first_lines(stream, path.name)
     if not lines:
         raise ValueError(f"{path.name} should hold a header and rows; it holds only blank lines. Export it again.")
     start = lines[0].lstrip().lower()
@@ -140,6 +149,11 @@ def text_layout(path: str | Path) -> TextLayout:
         raise ValueError(not_utf8(path, f"byte {error.object[error.start]:#04x}")) from error
     unquoted = re.sub(r'"[^"]*"', "", text[0])
     delimiter = max(DELIMITERS, key=unquoted.count)
+    if (most := max(line.count(delimiter) for line in text)) >= MOST_COLUMNS:
+        raise ValueError(
+            f"{path.name} should have {MOST_COLUMNS:,} columns at most; a line of it has {most + 1:,}. Check that "
+            "it is the table, or divide it."
+        )
     try:
         names = [name.strip() for name in next(csv.reader(text[:1], delimiter=delimiter))]
         rows = list(csv.reader(text[1:], delimiter=delimiter))
@@ -147,6 +161,8 @@ def text_layout(path: str | Path) -> TextLayout:
         raise ValueError(
             f"{path.name} should be delimited text; it cannot be parsed ({error}). Export it as CSV again."
         ) from error
+    if not names:
+        raise ValueError(f"{path.name} should start with a header; its first line is blank. Add the column names.")
     if len(names) == 1 and not rows:
         raise ValueError(
             f"{path.name} should have columns parted by tab, comma, semicolon or |, under a header; it has one line, "
@@ -155,6 +171,19 @@ def text_layout(path: str | Path) -> TextLayout:
     if rows and len(rows[0]) == len(names) + 1:
         names = ["", *names]
     return TextLayout(names, delimiter, rows, max(map(len, lines)))
+
+
+def _first_lines(stream: IO[bytes], name: str) -> list[bytes]:
+    """A few lines that are not blank, fewer where they are long."""
+    lines: list[bytes] = []
+    left = PEEKED_BYTES
+    for _ in range(PEEKED_LINES + 1):
+        line = line_of(stream, name)
+        lines += [line] if line.strip() else []
+        left -= len(line)
+        if not line or left < 0:
+            break
+    return lines
 
 
 def not_utf8(path: str | Path, where: str) -> str:
@@ -167,6 +196,15 @@ def not_utf8(path: str | Path, where: str) -> str:
 
 def _magic(head: bytes) -> str:
     return next((kind for start, kind in MAGIC if head.startswith(start)), "text")
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (ValueError, struct.error) as error:  # names that are no text, sizes that are no numbers
+        raise ValueError(
+            f"{path.name} should be a whole zip file; its list of files is damaged ({error}). Download it again."
+        ) from error
 
 
 def _only_member(archive: zipfile.ZipFile, path: Path) -> str:
@@ -183,7 +221,10 @@ def _only_member(archive: zipfile.ZipFile, path: Path) -> str:
 def _damage_explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except DAMAGE as error:
+    except (*DAMAGE, OSError, RuntimeError) as error:
+        # Those of the system have a number and stay; zip says by RuntimeError that it needs a password.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL) and not isinstance(error, DAMAGE):
+            raise
         raise ValueError(
             f"{path.name} should be a whole compressed file; it is cut off or damaged ({error}). Download it again."
         ) from error

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData, read_h5ad
+from anndata import AnnData
 
 from galenic.data.checks import first
+from galenic.data.read.matrices import open_h5ad
+from galenic.data.read.tables import from_parquet
 from galenic.data.response import ResponseData, empty_coverage
+from galenic.work.atomic import written_folder
 
 FORMAT = 1
 UNNAMED = "Unnamed: 0"
@@ -64,19 +64,8 @@ def write(data: ResponseData, folder: str | Path, *, overwrite: bool = False) ->
         if not overwrite:
             remedy += ", or overwrite=True from Python if it holds ResponseData"
         raise FileExistsError(f"{folder} should be a new folder; it exists already. {remedy}.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft, old = (folder.with_name(f".{folder.name}-{uuid.uuid4().hex}") for _ in range(2))
-    draft.mkdir()
-    try:
+    with written_folder(folder) as draft:
         _write_files(data, draft)
-        if folder.exists():
-            os.replace(folder, old)
-            os.replace(draft, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 
@@ -99,6 +88,8 @@ def read_folder(folder: str | Path) -> ResponseData:
         )
     with _damage_explained(folder):
         manifest = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        if not isinstance(manifest.get("obsm", {}), dict):
+            raise TypeError("its obsm is no table")
     if manifest.get("format") != FORMAT:
         raise ValueError(
             f"{folder} should be of format {FORMAT}; it is of format {manifest.get('format')}. "
@@ -106,23 +97,23 @@ def read_folder(folder: str | Path) -> ResponseData:
         )
     with _damage_explained(folder):
         parts = {
-            "pairs": pd.read_parquet(folder / "pairs.parquet"),
+            "pairs": from_parquet(folder / "pairs.parquet"),
             "cells": _read_cells(folder / "cells.h5ad", manifest),
             "drugs": _read_csv(folder / "drugs.csv", manifest["drugs"]).set_index(UNNAMED).rename_axis(None),
             "unit": manifest["unit"],
             "coverage": _read_coverage(folder / "coverage.csv"),
         }
-    return ResponseData(**parts)
+        return ResponseData(**parts)
 
 
 @contextmanager
 def _damage_explained(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # what three libraries say of damage may be anything
         raise ValueError(
             f"{folder} should hold whole files, as galenic.data.read.write leaves them; one cannot be read "
-            f"({type(error).__name__}: {str(error)[:120]}). It was cut off or edited: write or copy it again."
+            f"({type(error).__name__}: {str(error)[:200]}). It was cut off or edited: write or copy it again."
         ) from error
 
 
@@ -182,7 +173,7 @@ def _restored(table: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
 
 
 def _read_cells(path: Path, manifest: dict[str, Any]) -> AnnData:
-    cells = read_h5ad(path)
+    cells = open_h5ad(path)
     obs, var = _restored(cells.obs, manifest["obs"]), _restored(cells.var, manifest["var"])
     restored = AnnData(X=cells.X, obs=obs, var=var)
     for name, columns in manifest["obsm"].items():

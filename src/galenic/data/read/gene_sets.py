@@ -65,7 +65,7 @@ def _lines(path: str | Path) -> list[str]:
     kind = kind_of_file(path)
     if kind != "text":
         raise ValueError(f"sets of genes are read from GMT files, which are text; {path} is {kind}. Export it as GMT.")
-    with open_bytes(path) as stream:
+    with open_bytes(path, whole=True) as stream:
         try:
             return stream.read().decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:

@@ -8,15 +8,14 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as parquet
 
 from galenic.data import units
-from galenic.data.checks import first
+from galenic.data.checks import first, is_zarr
 from galenic.data.expression import dense
 from galenic.data.read.columns import CELL, DRUG, GENE, SMILES, TARGETS, TISSUE, find, plain
 from galenic.data.read.files import kind_of_file, text_layout
 from galenic.data.read.matrices import ANNOTATION_NAMES, open_h5ad
-from galenic.data.read.tables import MISSING
+from galenic.data.read.tables import MISSING, first_rows, table
 
 Layout = Literal[
     "response", "drugs", "cells", "expression", "events", "long events", "CTRP curves", "CTRP experiments", "unknown"
@@ -121,11 +120,10 @@ def peek(path: str | Path) -> pd.DataFrame:
     """The first rows of a table or matrix, numbers as numbers."""
     kind = kind_of_file(path)
     if kind == "xlsx":
-        rows = pd.read_excel(path, nrows=20)
+        rows = table(path).head(20)
         return rows.set_axis([_unnamed(column) for column in rows.columns], axis=1)
     if kind == "parquet":
-        batch = next(parquet.ParquetFile(path).iter_batches(batch_size=20), None)
-        return pd.DataFrame() if batch is None else batch.to_pandas()
+        return first_rows(path, 20)
     text = text_layout(path)
     lines = [row for row in text.rows if len(row) == len(text.names)]
     comma = text.delimiter == ";"
@@ -137,7 +135,7 @@ def files_by_layout(folder: str | Path, wanted: Iterable[Layout]) -> dict[Layout
     """The files of a folder that are one of ``wanted``; files that are no tables are passed over."""
     found: dict[Layout, list[Path]] = {kind: [] for kind in wanted}
     for path in sorted(Path(folder).iterdir()):
-        if path.name.startswith(".") or not path.is_file():
+        if path.name.startswith(".") or not (path.is_file() or is_zarr(path)):
             continue
         try:
             kind = layout(path)

@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as csv
 from anndata import AnnData, read_h5ad
 
-from galenic.data.checks import first
+from galenic.data.checks import first, is_zarr
 from galenic.data.expression import dense
 from galenic.data.genes import clean_names, kind_of_names
+from galenic.data.limits import memory_left, require_room
 from galenic.data.read.columns import ANNOTATION, CELL, DEFAULT_ENTRY, GENE, as_ids, find, plain
 from galenic.data.read.files import TextLayout, kind_of_file, open_bytes, text_layout
+from galenic.data.read.h5ad import h5ad_explained, require_matrix, require_sound_h5ad
 from galenic.data.read.tables import (
+    LEAST,
     MISSING,
     block_size,
     from_parquet,
@@ -29,6 +31,7 @@ from galenic.data.read.tables import (
     table,
     with_index_as_column,
 )
+from galenic.data.read.zarr_folders import by_rows, open_zarr
 
 Source: TypeAlias = str | Path | pd.DataFrame | AnnData
 CELL_LIKE = re.compile(r"(DATA\.)?\d{4,7}(\.\d)?|ACH-\d{6}|SIDM\d{5}|TCGA-\w\w-\w{4}.*|PT-\w+")
@@ -165,19 +168,15 @@ def read_raw(source: Source, *, sheet: str | None = None) -> RawMatrix:
 
 
 def open_h5ad(path: str | Path, *, backed: bool = False) -> AnnData:
-    """AnnData from an h5ad file; raise ``ValueError`` if the file is damaged or other HDF5."""
-    try:
-        with h5py.File(path) as file:
-            missing = {"obs", "var"} - set(file)
-        if not missing:
-            return read_h5ad(path, backed="r" if backed else None)
-        reason = f"it has no {first(sorted(missing))}"
-    except (OSError, KeyError) as error:
-        reason = f"it cannot be read: {error}"
-    raise ValueError(
-        f"{Path(path).name} should be a whole h5ad file; {reason}. "
-        "Write it again with AnnData.write_h5ad, or convert it if it is another kind of HDF5."
-    )
+    """AnnData from an h5ad file or zarr folder; raise ``ValueError`` if it is damaged or something else.
+
+    With ``backed`` only the rows that are used are read; see :func:`galenic.data.read.zarr_folders.open_zarr`.
+    """
+    if is_zarr(path):
+        return open_zarr(path, backed=backed)
+    with h5ad_explained(path):
+        require_sound_h5ad(path, lazy=backed)
+        return require_matrix(by_rows(read_h5ad(path, backed="r" if backed else None)), Path(path).name)
 
 
 def features_in_rows(raw: RawMatrix, cells: pd.Index | None = None) -> bool:
@@ -313,7 +312,11 @@ def _from_text(path: str | Path, layout: TextLayout) -> RawMatrix:
                 column_types=kinds, null_values=MISSING, strings_can_be_null=False, decimal_point=decimal
             ),
         )
+        left, used = memory_left(), 0
         for batch in reader:
+            used += LEAST * batch.num_rows * batch.num_columns
+            if used > left:
+                require_room(2 * used, name, "Divide it, or convert it to h5ad where there is more memory.")
             labels.append(batch.select([place for place, label in zip(places, is_label, strict=True) if label]))
             numbers = batch.select([place for place, label in zip(places, is_label, strict=True) if not label])
             blocks.append(_dense_batch(numbers))
@@ -366,7 +369,7 @@ def _only_counts(labels: pd.DataFrame) -> bool:
     """Is the unnamed first column nothing but a counter of the rows?"""
     if str(labels.columns[0]) not in ("", "index") and not str(labels.columns[0]).startswith("Unnamed"):
         return False
-    numbers = pd.to_numeric(labels.iloc[:, 0], errors="coerce").to_numpy(dtype=np.float64)
+    numbers = pd.to_numeric(labels.iloc[:, 0], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     return bool(np.array_equal(numbers, np.arange(len(numbers)) + numbers[0]))
 
 

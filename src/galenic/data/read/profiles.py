@@ -13,15 +13,16 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.checks import require_unique
+from galenic.data.checks import is_zarr, require_unique
 from galenic.data.gctx.gct import GctFile
 from galenic.data.gctx.gctx import GctxFile, dense_rows
 from galenic.data.gctx.selection import Genes, Rows, Selection, select
-from galenic.data.gctx.sniff import format_of, not_profiles, open_hdf5
+from galenic.data.gctx.sniff import damage_explained, format_of, not_profiles, open_hdf5
 from galenic.data.gctx.source import Block, Source, sorted_places, windows
 from galenic.data.read.matrices import open_h5ad
 from galenic.data.read.profile_tables import is_profile_table, profile_table
 from galenic.data.read.tables import table
+from galenic.data.read.zarr_folders import open_zarr
 from galenic.data.store import open_store
 
 SideTable: TypeAlias = str | Path | pd.DataFrame | None
@@ -58,7 +59,7 @@ class AnnDataSource:
         everywhere = np.arange(len(genes))
         with self._opened() as adata:
             for part, places in windows(rows, max(1, size // max(adata.n_vars, 1))):
-                yield Block(order[part], everywhere, partial(_take, adata, places, genes))
+                yield Block(order[part], everywhere, partial(_take, adata, places, genes, self.name))
 
 
 def profiles(
@@ -71,9 +72,9 @@ def profiles(
 ) -> AnnData:
     """Profiles of the L1000 assay, or of any other in its formats.
 
-    What a file is, is told by its content: GCT 1.2 or 1.3 (compressed by gzip or not), GCTX, h5ad, or a folder that
-    :func:`galenic.data.convert.convert` wrote; of these only the wanted genes and profiles are held in memory. Also a
-    table with a row a profile (:func:`galenic.data.read.profile_tables.profile_table`).
+    What a file is, is told by its content: GCT 1.2 or 1.3 (compressed by gzip or not), GCTX, h5ad, a zarr folder, or
+    a folder that :func:`galenic.data.convert.convert` wrote; of these only the wanted genes and profiles are held in
+    memory. Also a table with a row a profile (:func:`galenic.data.read.profile_tables.profile_table`).
 
     Parameters
     ----------
@@ -144,6 +145,10 @@ def selection(
 def open_source(path: str | Path, gene_info: pd.DataFrame | None = None) -> Source:
     """Ids and metadata of a file or folder of profiles; ``gene_info`` is read of tables alone."""
     path = Path(path)
+    if is_zarr(path):
+        adata = open_zarr(path)
+        _require_matrix(path, adata.X is not None)
+        return AnnDataSource(path.name, lambda: nullcontext(adata))
     if path.is_dir():
         # That module writes such folders out of whatever is read here, so it imports this one.
 
@@ -170,8 +175,7 @@ class ProfileTable(AnnDataSource):
 @contextmanager
 def _backed(path: Path) -> Iterator[AnnData]:
     with open_hdf5(path) as file:
-        if "X" not in file:
-            raise ValueError(f"{path.name} should hold a matrix in X; it has none. Write the profiles into X.")
+        _require_matrix(path, "X" in file)
     with warnings.catch_warnings():
         # Ids that repeat are refused in words; that anndata would take them is no news.
         warnings.filterwarnings("ignore", ".* names are not unique", UserWarning)
@@ -182,9 +186,15 @@ def _backed(path: Path) -> Iterator[AnnData]:
         adata.file.close()
 
 
-def _take(adata: AnnData, rows: np.ndarray, genes: np.ndarray) -> np.ndarray:
+def _require_matrix(path: Path, there: bool) -> None:
+    if not there:
+        raise ValueError(f"{path.name} should hold a matrix in X; it has none. Write the profiles into X.")
+
+
+def _take(adata: AnnData, rows: np.ndarray, genes: np.ndarray, name: str) -> np.ndarray:
     start = int(rows[0])
-    return dense_rows(adata, start, int(rows[-1]) + 1)[np.ix_(rows - start, genes)]
+    with damage_explained(name):
+        return dense_rows(adata, start, int(rows[-1]) + 1)[np.ix_(rows - start, genes)]
 
 
 def _side_table(source: SideTable) -> pd.DataFrame | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +16,13 @@ import pyarrow.csv as csv
 import pyarrow.parquet as parquet
 
 from galenic.data.checks import first
+from galenic.data.limits import require_room
 from galenic.data.read.files import TextLayout, kind_of_file, not_utf8, open_bytes, text_layout
+from galenic.data.read.spreadsheet import require_sheets
 
 MISSING = ["", "NA", "NaN", "nan", "N/A", "#N/A", "n/a", "null", "NULL", "None", "<NA>"]
+LEAST = 4
+"""Bytes of a value in memory, at least."""
 BLOCK = 32 << 20
 """Bytes of text that are parsed at a time."""
 
@@ -70,6 +73,7 @@ def table(path: str | Path, *, sheet: str | None = None) -> pd.DataFrame:
         frame = from_parquet(path)
     if frame.empty:
         raise ValueError(f"{name} should hold rows under its header; it holds none. Export it again.")
+    frame = _without_nameless(frame, name)
     named = [column for column in map(str, frame.columns) if column]
     # Entrez ids of genes above numbers, beside names of rows that have no header, are a header too.
     entrez = str(frame.columns[0]) == "" and all(re.fullmatch(r"[1-9]\d*", column) for column in named)
@@ -86,12 +90,26 @@ def table(path: str | Path, *, sheet: str | None = None) -> pd.DataFrame:
     return frame
 
 
+def _without_nameless(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """``frame`` without empty columns that have no name, of which delimiters at the end of lines make several."""
+    nameless = np.array([str(column) == "" for column in frame.columns])
+    if nameless.sum() < 2:
+        return frame
+    empty = nameless & frame.isna().all().to_numpy()
+    if (nameless & ~empty).sum() > 1:
+        raise ValueError(
+            f"the columns of {name} should have names; {int((nameless & ~empty).sum()):,} with content have none. Name "
+            "them, or remove them."
+        )
+    return frame.loc[:, ~empty]
+
+
 @contextmanager
 def parse_errors_explained(path: str | Path, layout: TextLayout) -> Iterator[None]:
     """Turn errors of the CSV parser into the user's words."""
     try:
         yield
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         text, name = str(error), Path(path).name
         if "invalid UTF8" in text or isinstance(error, UnicodeDecodeError):
             raise ValueError(not_utf8(path, "below the first lines")) from error
@@ -120,13 +138,52 @@ def block_size(layout: TextLayout) -> int:
 
 def from_parquet(path: str | Path) -> pd.DataFrame:
     """A Parquet table; a named or text index becomes the first column."""
+    file = _opened(path)
     try:
-        frame = parquet.ParquetFile(path).read().to_pandas()
-    except (pa.ArrowInvalid, OSError) as error:
+        return with_index_as_column(file.read().to_pandas())
+    except Exception as error:  # what is said of pandas inside may be anything
+        raise _no_parquet(Path(path).name, error) from error
+
+
+def first_rows(path: str | Path, n: int) -> pd.DataFrame:
+    """The first rows of a Parquet table, without its index."""
+    file = _opened(path)
+    try:
+        batch = next(file.iter_batches(batch_size=n), None)
+        return pd.DataFrame() if batch is None else batch.to_pandas()
+    except Exception as error:
+        raise _no_parquet(Path(path).name, error) from error
+
+
+def _opened(path: str | Path) -> parquet.ParquetFile:
+    """A Parquet file whose columns are plain and fit into memory."""
+    name = Path(path).name
+    try:
+        file = parquet.ParquetFile(path)
+        strange = [field.name for field in file.schema_arrow if _is_strange(field.type)]
+        size = LEAST * file.metadata.num_rows * file.metadata.num_columns
+    except Exception as error:
+        raise _no_parquet(name, error) from error
+    require_room(size, name, "Write a part of it as another file.")
+    if strange:
         raise ValueError(
-            f"{Path(path).name} should be a whole Parquet file; it cannot be read ({error}). Write it again."
-        ) from error
-    return with_index_as_column(frame)
+            f"columns of {name} should hold numbers or text; {len(strange):,} hold lists, bytes or other things "
+            f"(first: {first(strange)}). Write them as text, or leave them out."
+        )
+    return file
+
+
+def _no_parquet(name: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{name} should be a whole Parquet file; it cannot be read ({type(error).__name__}: {str(error)[:200]}). "
+        "Write it again."
+    )
+
+
+def _is_strange(kind: pa.DataType) -> bool:
+    """Whether values are lists, records, bytes or of a type that others defined."""
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return binary or pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType)
 
 
 def with_index_as_column(frame: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +202,8 @@ def _from_text(path: str | Path, layout: TextLayout) -> pd.DataFrame:
     convert = csv.ConvertOptions(
         column_types={column: pa.string() for column in columns}, null_values=[""], strings_can_be_null=True
     )
-    with parse_errors_explained(path, layout), open_bytes(path) as stream:
+    require_room(4 * Path(path).stat().st_size, Path(path).name, "Divide it, or give a matrix as Parquet or h5ad.")
+    with parse_errors_explained(path, layout), open_bytes(path, whole=True) as stream:
         arrow = csv.read_csv(
             stream,
             read_options=csv.ReadOptions(column_names=columns, skip_rows=1, block_size=block_size(layout)),
@@ -178,22 +236,21 @@ def _typed(column: pa.ChunkedArray, *, decimal_comma: bool) -> pa.ChunkedArray:
 
 
 def _from_spreadsheet(path: Path, sheet: str | None) -> pd.DataFrame:
+    require_sheets(path)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="openpyxl")  # about fonts and styles, which are not read
-            frame = pd.read_excel(
-                path, sheet_name=0 if sheet is None else sheet, dtype="object", keep_default_na=False, na_values=[""]
-            )
-    except (zipfile.BadZipFile, KeyError) as error:
+            warnings.simplefilter("ignore")  # about fonts and styles, which are not read
+            with pd.ExcelFile(path, engine="openpyxl") as book:
+                names = [str(name) for name in book.sheet_names]
+                if sheet is None or sheet in names:
+                    frame = book.parse(sheet or 0, dtype="object", keep_default_na=False, na_values=[""])
+    except Exception as error:  # XML that someone else wrote fails in many ways
         raise ValueError(
-            f"{path.name} should be a whole xlsx file; it cannot be read ({error}). Save it again."
+            f"{path.name} should be a whole xlsx file; it cannot be read ({type(error).__name__}: {str(error)[:200]}). "
+            "Save it again."
         ) from error
-    except ValueError as error:
-        if sheet is None:
-            raise
-        with pd.ExcelFile(path) as book:
-            names = book.sheet_names
-        raise ValueError(f"{path.name} should have a sheet {sheet!r}; it has {first(names, 8)}. Name one.") from error
+    if sheet is not None and sheet not in names:
+        raise ValueError(f"{path.name} should have a sheet {sheet!r}; it has {first(names, 8)}. Name one.")
     frame.columns = pd.Index(["" if str(name).startswith("Unnamed: ") else str(name).strip() for name in frame.columns])
     return frame.dropna(how="all", ignore_index=True).apply(_numbers_where_possible)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from galenic.data.checks import first, require_columns
 from galenic.data.read.columns import GENE, as_ids, find
 from galenic.data.read.files import kind_of_file, open_bytes, text_layout
-from galenic.data.read.tables import table
+from galenic.data.read.tables import parse_errors_explained, table
 
 
 def pair_tables(
@@ -108,7 +108,7 @@ def _numbered(path: str | Path) -> pd.DataFrame:
         start, rest = layout.names[0], layout.names[1:]
         # Numbers that differ are a header; a first line of weights would hold fractions.
         if not start.isdecimal() and rest and all(map(str.isdecimal, rest)) and len(set(rest)) == len(rest):
-            with open_bytes(path) as stream:
+            with parse_errors_explained(path, layout), open_bytes(path, whole=True) as stream:
                 return pd.read_csv(stream, sep=layout.delimiter, header=0, names=[start, *rest], dtype={start: str})
     return table(path)
 

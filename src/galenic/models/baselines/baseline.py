@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -29,6 +30,7 @@ class Baseline(Model):
         device: str = "auto",
         n_jobs: int = 1,
         progress: bool = False,
+        checkpoint: str | Path | None = None,
     ) -> Self:
         """Learn from measured pairs.
 
@@ -40,8 +42,8 @@ class Baseline(Model):
             Pairs to choose settings on, taken from the same container with the split that the question asks for (unseen
             cells, unseen drugs, ...); they are learned from too, once the settings are chosen. Models that
             choose by leaving one out do not need them; the others hold out a tenth of the cells where there are none.
-        device, progress
-            Accepted so that every model is called alike; a baseline runs on the CPU.
+        device, progress, checkpoint
+            Accepted so that every model is called alike; a baseline runs on the CPU, and is soon done again.
         n_jobs
             Processor cores to use.
 

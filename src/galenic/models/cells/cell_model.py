@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -67,6 +68,7 @@ class CellModel(Model):
         device: str = "cpu",
         n_jobs: int = 1,
         progress: bool = False,
+        checkpoint: str | Path | None = None,
     ) -> Self:
         """Learn from labelled lines, from a few labelled cells, or from both.
 
@@ -89,12 +91,16 @@ class CellModel(Model):
             Labels of a few cells of ``target``, by cell id.
         device, n_jobs, progress
             Where networks are trained, members at the same time, and whether to show a bar.
+        checkpoint
+            Folder that keeps what is done, so that a fit that was broken off goes on, to the same numbers; models
+            without networks are soon done again and keep nothing.
 
         Raises
         ------
         ValueError
             If bulk and cells share too few features, labels are not 0 and 1 or one class is missing, ids stand twice,
-            labels and response disagree in direction, or genes are those of mice.
+            labels and response disagree in direction, genes are those of mice, or ``checkpoint`` is of other data or
+            settings.
 
         Warns
         -----
@@ -109,7 +115,7 @@ class CellModel(Model):
             raise ValueError("a few labels belong to a target; received none. Pass target= the cells they are of.")
         if target is not None:
             require_unique(target.obs_names, "barcodes of the cells")
-        how: dict[str, Any] = {"device": device, "n_jobs": n_jobs, "progress": progress}
+        how: dict[str, Any] = {"device": device, "n_jobs": n_jobs, "progress": progress, "checkpoint": checkpoint}
         source = None
         if bulk is not None:
             source = read_source(

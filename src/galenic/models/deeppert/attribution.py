@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ def gene_weights(
 def ensemble_weights(
     encoders: Sequence[Layers],
     matrix: np.ndarray,
-    deviations: np.ndarray,
+    deviations: Any,
     found: Consensus,
     *,
     most: int,
@@ -103,7 +104,7 @@ def ensemble_weights(
     encoders
         Of all members, in the order of the latents of ``found``.
     matrix, deviations, n_steps, rule, as_published
-        See :func:`gene_weights`.
+        See :func:`gene_weights`; deviations may be what gives rows of them for sorted numbers.
     found
         The consensus.
     most

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from galenic.explain.clusters import align_signs, choose_k, g_means, k_means
+from galenic.models.deeppert.latents import Latents
 
 ALL, SOME = 20, 16
 """Where stability chooses the number of clusters: all up to the first are tried, and so many larger ones."""
@@ -66,7 +67,7 @@ def averaging(labels: np.ndarray, n: int) -> np.ndarray:
 
 
 def consensus(
-    latents: np.ndarray,
+    latents: np.ndarray | Latents,
     owners: np.ndarray,
     *,
     n_consensus: int | None = None,
@@ -82,7 +83,7 @@ def consensus(
     Parameters
     ----------
     latents
-        Of all members side by side, ``(n_profiles, n_latents)``.
+        Of all members side by side, ``(n_profiles, n_latents)``, or what gives them block by block.
     owners
         Number of the member that each is of.
     n_consensus
@@ -105,35 +106,40 @@ def consensus(
     ValueError
         If no latent is shared, or fewer than clusters.
     """
-    centre, deviation = latents.mean(axis=0), latents.std(axis=0)
+    latents = latents if isinstance(latents, Latents) else Latents(latents)
+    centre, deviation = latents.moments()
     active = deviation > 1e-9
-    link = _links(latents, active, owners)
+    link = _links(latents, active, centre, deviation, owners)
     used_by = active & ~(link < shared)
     _require_latents(n_consensus, active, used_by, shared)
     if not align:
         centre, deviation = np.zeros_like(centre), np.ones_like(deviation)
     deviation = np.where(active, deviation, 1)
-    used = (latents[:, used_by] - centre[used_by]) / deviation[used_by]
-    gram = used.T @ used / len(used)
+    gram = latents.products(used_by, centre, deviation)
     signs = align_signs(gram) if align else np.ones(len(gram))
     gram = gram * signs * signs[:, None]
     found, curve = _clustered(_points(gram), owners[used_by], n_consensus, choose, min_leaf, seed)
     if n_consensus is None and merge < 1:
         found = _merged(gram, found, merge)
-    found, signs = _arranged(used, gram, found, signs, turn=align)
+    found, average = _arranged(gram, found)
+    if align:
+        # Each dimension is turned so that its extremes are positive.
+        turned = latents.cubes(used_by, centre, deviation, signs[:, None] * average)
+        signs = signs * np.where(turned < 0, -1.0, 1.0)[found]
     labels, all_signs, agreement = np.full(len(active), -1), np.ones(len(active)), np.full(len(active), np.nan)
     labels[used_by], all_signs[used_by] = found, signs
     agreement[used_by] = _agreement(gram, found)
     return Consensus(labels, all_signs, centre, deviation, agreement, link, curve)
 
 
-def _links(latents: np.ndarray, active: np.ndarray, owners: np.ndarray) -> np.ndarray:
+def _links(
+    latents: Latents, active: np.ndarray, centre: np.ndarray, deviation: np.ndarray, owners: np.ndarray
+) -> np.ndarray:
     """Strongest absolute correlation of each latent with one of another member."""
     link = np.full(len(active), np.nan)
     own = owners[active]
     if len(np.unique(own)) > 1:
-        z = (latents[:, active] - latents[:, active].mean(axis=0)) / latents[:, active].std(axis=0)
-        r = np.abs(z.T @ z / len(z))
+        r = np.abs(latents.products(active, centre, deviation))
         link[active] = np.where(own[:, None] == own, 0, r).max(axis=1)
     return link
 
@@ -184,20 +190,15 @@ def _merged(gram: np.ndarray, labels: np.ndarray, merge: float) -> np.ndarray:
     return labels
 
 
-def _arranged(
-    used: np.ndarray, gram: np.ndarray, labels: np.ndarray, signs: np.ndarray, *, turn: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Clusters in the order of how many latents agree how well; each turned so that its extremes are positive."""
+def _arranged(gram: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Clusters in the order of how many latents agree how well, and the matrix that averages each."""
     n = int(labels.max()) + 1
     average = averaging(labels, n)
     common = np.diag(average.T @ gram @ average) * np.bincount(labels, minlength=n)
+    order = np.argsort(-common, kind="stable")
     rank = np.empty(n, dtype=int)
-    rank[np.argsort(-common, kind="stable")] = np.arange(n)
-    if turn:
-        dimensions = (used * signs) @ average
-        up = np.where(((dimensions - dimensions.mean(axis=0)) ** 3).sum(axis=0) < 0, -1.0, 1.0)
-        signs = signs * up[labels]
-    return rank[labels], signs
+    rank[order] = np.arange(n)
+    return rank[labels], average[:, order]
 
 
 def _agreement(gram: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -5,15 +5,66 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from galenic.data.checks import first
-from galenic.nn.blocks import Project, Standardize
+from galenic.models.deeppert.components import BLOCK, blocks, principal
+from galenic.nn.blocks import Standardize
 
 SPARE = 2
 """Profiles that must be left beyond the number of components."""
+SINGULAR = 1e-10
+"""Share of the largest variance of covariates below which a direction of theirs counts as none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Left:
+    """Rows of genes less what covariates explain, less a mean and times a factor: computed when they are asked for."""
+
+    values: Any
+    covariates: np.ndarray
+    usual: np.ndarray
+    effects: np.ndarray
+    mean: Any = None
+    factor: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of profiles and of genes."""
+        return (len(self.covariates), self.effects.shape[1])
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        left = np.asarray(self.values[rows], dtype=np.float32)
+        left = left - ((self.covariates[rows] - self.usual) @ self.effects).astype(np.float32)
+        if self.mean is not None:
+            left -= self.mean
+            left *= self.factor
+        return left
+
+
+@dataclass(frozen=True, eq=False)
+class Deviations:
+    """:meth:`Front.deviations` of profiles, computed when they are asked for."""
+
+    values: Any
+    covariates: np.ndarray
+    front: Front
+
+    def __len__(self) -> int:
+        return len(self.covariates)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return self.front.deviations(self.values[rows], self.covariates[rows])
+
+    def scores(self) -> np.ndarray:
+        """Component scores of all profiles, ``(n, n_components)`` float32."""
+        found = np.empty((len(self), len(self.front.components)), dtype=np.float32)
+        size = max(1, BLOCK // max(1, len(self.front.mean)))
+        for start in range(0, len(self), size):
+            found[start : start + size] = self.front.scores(self[start : start + size])
+        return found
 
 
 @dataclass(frozen=True)
@@ -45,7 +96,7 @@ class Front:
     @classmethod
     def fit(
         cls,
-        values: np.ndarray,
+        values: Any,
         covariates: np.ndarray,
         genes: Sequence[str],
         *,
@@ -54,6 +105,9 @@ class Front:
         seed: int = 0,
     ) -> Self:
         """Learn from profiles ``(n, n_genes)`` and covariates to remove ``(n, n_covariates)``, of any width from 0.
+
+        Profiles are an array, or anything that has a shape and gives rows for a slice; a block of rows is held at a
+        time.
 
         Raises
         ------
@@ -65,27 +119,25 @@ class Front:
         UserWarning
             If some genes are constant.
         """
-        constant = values.max(axis=0) == values.min(axis=0)
+        constant, centre = _seen(values)
         _say_constant(constant, genes)
         usual = covariates.mean(axis=0, dtype=np.float64)
-        effects = np.linalg.lstsq(covariates - usual, values - values.mean(axis=0, dtype=np.float64), rcond=None)[0]
-        left = values - ((covariates - usual) @ effects).astype(np.float32)
-        standard = Standardize(values.shape[1]).fit(left)
+        effects = _effects(values, centre, covariates - usual)
+        standard = Standardize(len(centre)).fit(Left(values, covariates, usual, effects))
         mean, scale = standard.mean.numpy(), np.where(constant, 0, standard.scale.numpy()).astype(np.float32)
         scale = scale if scale_genes else (scale > 0).astype(np.float32)
-        left -= mean
-        left *= _inverse(scale)
+        left = Left(values, covariates, usual, effects, mean, _inverse(scale))
         n = max(1, min(n_components, len(values) - SPARE, int((~constant).sum())))
-        project = Project(values.shape[1], n).fit(left, seed=seed)
-        scores = (left - project.mean.numpy()) @ project.components.numpy().T
-        unit = np.sqrt((scores.astype(np.float64) ** 2).mean(keepdims=True)).reshape(1)
+        shift, components = principal(left, n, seed)
+        squares = sum((((part - shift) @ components.T).astype(np.float64) ** 2).sum() for part in blocks(left))
+        unit = np.sqrt([squares / (len(values) * n)])
         return cls(
             mean,
             scale,
             effects.astype(np.float32),
             usual.astype(np.float32),
-            project.components.numpy(),
-            project.mean.numpy(),
+            components,
+            shift,
             unit.astype(np.float32),
         )
 
@@ -103,6 +155,26 @@ class Front:
     def matrix(self) -> np.ndarray:
         """Scores for a unit of each deviation, ``(n_genes, n_components)``."""
         return np.asarray(self.components.T.astype(np.float64) / self.unit)
+
+
+def _seen(values: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Which genes are constant, and the mean of each."""
+    low, high, total = np.inf, -np.inf, np.zeros(values.shape[1])
+    for part in blocks(values):
+        low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
+        total += part.sum(axis=0, dtype=np.float64)
+    return np.asarray(low == high), total / len(values)
+
+
+def _effects(values: Any, centre: np.ndarray, covariates: np.ndarray) -> np.ndarray:
+    """Least squares of genes on centred covariates, the shortest solution, ``(n_covariates, n_genes)``."""
+    if not covariates.shape[1]:
+        return np.zeros((0, len(centre)))
+    products, start = np.zeros((covariates.shape[1], len(centre))), 0
+    for part in blocks(values):
+        products += covariates[start : start + len(part)].T @ (part - centre)
+        start += len(part)
+    return np.asarray(np.linalg.pinv(covariates.T @ covariates, rcond=SINGULAR, hermitian=True) @ products)
 
 
 def _inverse(scale: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from galenic.nn.autoencoders import Autoencoder, autoencoder_terms, beta_at
-from galenic.train import Batches, Training, seeded, train
+from galenic.train import Batches, Training, Where, seeded
 
 NETWORKS = ("ae", "dae", "vae", "linear")
 LINEAR = ("pca", "ica", "rp")
@@ -22,7 +22,12 @@ IDLE = 0.01
 """Variance over profiles below which a latent of a variational autoencoder says nothing."""
 N_TURNS = 200
 """Iterations of FastICA at most."""
+MIXED = 2**17
+"""Profiles from which independent components are learned, at most."""
+ROWS = 2**14
+"""Profiles that pass through an encoder at once."""
 Layers = list[tuple[np.ndarray, np.ndarray]]
+HERE = Where(device="cpu")
 
 
 @dataclass(frozen=True, order=True)
@@ -90,19 +95,6 @@ class Member:
     loss: float
     history: pd.DataFrame
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """As plain arrays."""
-        found = {"loss": np.array(self.loss)}
-        for number, (weight, bias) in enumerate(self.layers):
-            found |= {f"{number}/weight": weight, f"{number}/bias": bias}
-        return found | {f"history/{name}": column.to_numpy(np.float64) for name, column in self.history.items()}
-
-    @classmethod
-    def of(cls, task: Task, arrays: Mapping[str, np.ndarray]) -> Member:
-        """The member that :meth:`arrays` describes."""
-        history = {name.removeprefix("history/"): arrays[name] for name in arrays if name.startswith("history/")}
-        return cls(task, layers_of(arrays), float(arrays["loss"]), pd.DataFrame(history))
-
 
 def layers_of(arrays: Mapping[str, np.ndarray], head: str = "") -> Layers:
     """The layers among arrays whose names begin with ``head``."""
@@ -112,25 +104,28 @@ def layers_of(arrays: Mapping[str, np.ndarray], head: str = "") -> Layers:
 
 def encoded(layers: Layers, scores: np.ndarray) -> np.ndarray:
     """Latents ``(n, n_latent)`` of component scores, in double precision."""
-    x = scores.astype(np.float64)
-    for number, (weight, bias) in enumerate(layers):
-        x = (np.maximum(x, 0) if number else x) @ weight.T.astype(np.float64) + bias
-    return x
+    latents = np.empty((len(scores), len(layers[-1][1])))
+    for start in range(0, len(scores), ROWS):
+        x = scores[start : start + ROWS].astype(np.float64)
+        for number, (weight, bias) in enumerate(layers):
+            x = (np.maximum(x, 0) if number else x) @ weight.T.astype(np.float64) + bias
+        latents[start : start + ROWS] = x
+    return latents
 
 
-def fit_member(task: Task, lesson: Lesson, device: str = "cpu") -> Member:
+def fit_member(task: Task, lesson: Lesson, where: Where = HERE) -> Member:
     """Fit one member; torch computes in one thread, so that members do not fight for cores."""
     seed = int(
         np.random.SeedSequence([lesson.seed, FAMILIES.index(task.family), task.size, task.run]).generate_state(1)[0]
     )
     if task.family in LINEAR:
-        weight, bias = _linear(task, lesson.scores.astype(np.float64), seed)
+        weight, bias = _linear(task, lesson.scores, seed)
         layers = [(weight.astype(np.float32), bias.astype(np.float32))]
         return Member(task, layers, _left_over(encoded(layers, lesson.scores), lesson), pd.DataFrame())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _trained(task, lesson, seed, device)
+        return _trained(task, lesson, seed, where)
     finally:
         torch.set_num_threads(threads)
 
@@ -148,13 +143,13 @@ def new_network(task: Task, lesson: Lesson) -> Autoencoder:
     )
 
 
-def _trained(task: Task, lesson: Lesson, seed: int, device: str) -> Member:
+def _trained(task: Task, lesson: Lesson, seed: int, where: Where) -> Member:
     with seeded(seed):
         net = new_network(task, lesson)
     arrays = {"x": lesson.scores} | ({"context": lesson.context} if lesson.context.shape[1] else {})
     batches = Batches(arrays, batch_size=lesson.training.batch_size)
     step = partial(autoencoder_terms, beta=lesson.beta, warmup=lesson.warmup, unit=lesson.unit)
-    history = train(net, batches, step, lesson.training, seed=seed, device=device)
+    history = where.train("network", net, batches, step, lesson.training, seed=seed)
     if net.variational:
         epochs, n = lesson.training.max_epochs, len(batches)
         done = (np.arange(epochs * n) / (epochs * n)).tolist()
@@ -163,11 +158,19 @@ def _trained(task: Task, lesson: Lesson, seed: int, device: str) -> Member:
     layers = [(weight.cpu().numpy().copy(), bias.cpu().numpy().copy()) for weight, bias in net.layers()]
     layers[-1] = _settled(layers, lesson, net.variational, seed)
     net = net.to("cpu")
+    return Member(task, layers, _error(net, lesson), history.drop(columns=["seconds"]).astype(np.float64))
+
+
+def _error(net: Autoencoder, lesson: Lesson) -> float:
+    """Mean squared error of a profile's components, summed over these."""
+    total, n = 0.0, len(lesson.scores)
     with torch.no_grad():
-        context = torch.from_numpy(np.array(lesson.context)) if lesson.context.shape[1] else None
-        x = torch.from_numpy(np.array(lesson.scores))  # those of another process may not be written to
-        loss = float((net(x, context)[0] - x).square().sum(dim=1).mean()) * lesson.unit**2
-    return Member(task, layers, loss, history.drop(columns=["seconds"]).astype(np.float64))
+        for start in range(0, n, ROWS):
+            # Copies: those of another process may not be written to.
+            x, context = (torch.from_numpy(np.array(a[start : start + ROWS])) for a in (lesson.scores, lesson.context))
+            given = context if context.shape[1] else None
+            total += float((net(x, given)[0] - x).square().sum(dim=1).sum(dtype=torch.float64))
+    return total / n * lesson.unit**2
 
 
 def _linear(task: Task, scores: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -200,15 +203,23 @@ def _independent(values: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, np.
     from sklearn.exceptions import ConvergenceWarning
 
     how: dict[str, Any] = {"whiten": "unit-variance", "max_iter": N_TURNS, "tol": 1e-3, "random_state": seed}
+    if len(values) > MIXED:
+        values = values[np.sort(np.random.default_rng([seed, 3]).choice(len(values), MIXED, replace=False))]
     with warnings.catch_warnings():
         # Directions that do not settle are noise; the agreement between members shows it.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = FastICA(n_components=n, **how).fit(values)
+        found = FastICA(n_components=n, **how).fit(values.astype(np.float64))
     return found.components_, -found.components_ @ found.mean_
 
 
 def _left_over(latents: np.ndarray, lesson: Lesson) -> float:
     """Mean squared error of the best linear reconstruction of the scores from latents."""
-    design = np.column_stack([latents, np.ones(len(latents))])
-    fitted = design @ np.linalg.lstsq(design, lesson.scores.astype(np.float64), rcond=None)[0]
-    return float(((lesson.scores - fitted) ** 2).sum(axis=1).mean()) * lesson.unit**2
+    n = len(latents)
+    centre, middle = latents.mean(axis=0), lesson.scores.mean(axis=0, dtype=np.float64)
+    products, across, squares = 0.0, 0.0, 0.0
+    for start in range(0, n, ROWS):
+        x = latents[start : start + ROWS] - centre
+        y = lesson.scores[start : start + ROWS] - middle
+        products, across, squares = products + x.T @ x, across + x.T @ y, squares + float((y**2).sum())
+    slopes = np.linalg.lstsq(products, across, rcond=None)[0]
+    return max(squares - float((slopes * across).sum()), 0.0) / n * lesson.unit**2

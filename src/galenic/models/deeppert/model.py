@@ -19,13 +19,15 @@ from galenic.models.deeppert.attribution import ensemble_function, ensemble_weig
 from galenic.models.deeppert.checks import require_genes, require_room
 from galenic.models.deeppert.consensus import Consensus, consensus
 from galenic.models.deeppert.enrichment import enrich
-from galenic.models.deeppert.ensemble import digest, fit_all, tasks
-from galenic.models.deeppert.front import Front
+from galenic.models.deeppert.ensemble import fit_all, tasks
+from galenic.models.deeppert.front import Deviations, Front
+from galenic.models.deeppert.latents import Latents
 from galenic.models.deeppert.member import FAMILIES, NETWORKS, Layers, Lesson, Member, encoded, layers_of
 from galenic.models.fields import param
 from galenic.models.profiles.profile_model import ProfileModel, require_learnable, unit
 from galenic.models.readacross import context as contexts
 from galenic.train import Training
+from galenic.work.kept import digest
 
 Kind = Literal["signed", "absolute", "mean", "spread"]
 
@@ -246,23 +248,23 @@ class DeepPert(ProfileModel):
         **how: Any,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         model = self._effective()
-        values = np.concatenate([part for _, part in rows.blocks()])
         spec["covariates"] = contexts.learn(adata.obs, model.covariates)
         known = contexts.encode(adata.obs, spec["covariates"])
         removed, given = _shared(known, model.adjust)
         front = Front.fit(
-            values, removed, spec["genes"], n_components=model.n_components, scale_genes=model.scale_genes,
+            rows, removed, spec["genes"], n_components=model.n_components, scale_genes=model.scale_genes,
             seed=model.seed,
         )  # fmt: skip
-        require_room(max(model.sizes), len(values), front)
-        deviations = front.deviations(values, removed)
-        scores = front.scores(deviations).astype(np.float32)
+        require_room(max(model.sizes), len(rows), front)
+        deviations = Deviations(rows, removed, front)
+        scores = deviations.scores()
         wanted = tasks(model.families, model.sizes, model.runs)
-        lesson = _lesson(model, scores, given, float(front.unit[0]), digest(values, known))
+        source = digest(np.array([digest(part) for _, part in rows.blocks()]), known)
+        lesson = _lesson(model, scores, given, float(front.unit[0]), source)
         members = fit_all(wanted, lesson, folder=checkpoint, n_jobs=n_jobs, device=device, progress=progress)
         spec["members"] = [{**vars(member.task), "loss": member.loss} for member in members]
         owners = np.repeat(np.arange(len(members)), [member.task.size for member in members])
-        latents = np.concatenate([encoded(member.layers, scores) for member in members], axis=1)
+        latents = Latents(scores, [member.layers for member in members])
         found = consensus(
             latents, owners, n_consensus=model.n_consensus, choose=model.choose, shared=model.shared,
             min_leaf=model.min_leaf, merge=model.merge, align=not self.as_published, seed=model.seed,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import numpy as np
 import pandas as pd
 
@@ -19,6 +19,10 @@ from galenic.models.baselines.new_drugs import left_out_weights
 from galenic.models.kdrug.encode import Arrays, cell_arrays, drug_arrays
 from galenic.models.kdrug.member import Lesson, Member, train_member
 from galenic.models.kdrug.role import denormalise, modalities, new_start, normalise
+from galenic.models.keeping import opened
+from galenic.train import Where
+from galenic.work.fan_out import fan_out
+from galenic.work.kept import digest
 
 if TYPE_CHECKING:
     from galenic.models.kdrug.model import KDRUG
@@ -48,10 +52,16 @@ class Fit:
     """One fit of one model: what was read, and the roles in their order."""
 
     def __init__(
-        self, model: KDRUG, data: ResponseData, held: np.ndarray, device: str, n_jobs: int, progress: bool
+        self,
+        model: KDRUG,
+        data: ResponseData,
+        held: np.ndarray,
+        where: Where,
+        *,
+        n_jobs: int = 1,
+        checkpoint: str | Path | None = None,
     ) -> None:
-        self.model, self.data, self.held = model, data, held
-        self.device, self.n_jobs, self.progress = device, n_jobs, progress
+        self.model, self.data, self.held, self.where, self.n_jobs = model, data, held, where, n_jobs
         names = tuple(dict.fromkeys((*model.student, *present(model, data))))
         self.features, self.arrays = learn_inputs(data.cells, names)
         self.cells = cell_arrays(data.cells, self.features, self.arrays, required=model.student[:1])
@@ -61,6 +71,13 @@ class Fit:
         # What structures say of each drug when it is left out, as if it were new.
         self.without = left_out_weights(data.drugs["smiles"])
         self.starts: dict[tuple[str, ...], tuple[dict[str, Any], Arrays, Completion]] = {}
+        self.kept = opened(checkpoint, model, self.read, kinds=(Member,))
+
+    def read(self) -> str:
+        """What tells cells, drugs and pairs, and their order, from others."""
+        data = self.data
+        pairs = data.response, data.cell_rows, data.drug_rows, self.held
+        return digest(*self.cells, *self.cells.values(), *self.drugs.values(), self.without, *pairs)
 
     def run(self) -> tuple[dict[str, Any], Arrays, pd.DataFrame]:
         """Spec, arrays and history of the fitted model."""
@@ -172,11 +189,11 @@ class Fit:
 
     def members(self, using: str, target: np.ndarray, teacher: Fitted | None, scale: float) -> list[Member]:
         """The trained networks of a role, each without one fold of the cells."""
-        model, names = self.model, modalities(self.model, using, self.features)
+        model, read = self.model, modalities(self.model, using, self.features)
         at = self.data.cell_rows, self.data.drug_rows
         new_mean = self.without @ self.mean
         lesson = Lesson(
-            cells={key: self.cells[key] for name in names for key in (name, f"has {name}")},
+            cells={key: self.cells[key] for name in read for key in (name, f"has {name}")},
             drugs=self.drugs,
             cell=at[0],
             drug=at[1],
@@ -185,16 +202,13 @@ class Fit:
         )
         teachers: list[Member | None] = [None] * model.n_members if teacher is None else [*teacher.members]
         held, new = self.held_pairs()
-        jobs = [
-            joblib.delayed(train_member)(
-                model, using, lesson, teachers[n], n, held[n], new[n], self.device, self.progress
-            )
-            for n in range(model.n_members)
-        ]
-        threads = {"inner_max_num_threads": 1} if self.n_jobs != 1 else {}
-        with joblib.parallel_config("loky", **threads):
-            found: list[Member] = joblib.Parallel(n_jobs=self.n_jobs)(jobs)
-        return found
+        names = [f"{using}-{n}" for n in range(model.n_members)]
+        jobs = {
+            name: (model, using, lesson, teachers[n], n, held[n], new[n], self.where.of(self.kept, name))
+            for n, name in enumerate(names)
+        }
+        found: dict[str, Member] = dict(fan_out(train_member, jobs, n_jobs=self.n_jobs, kept=self.kept))
+        return [found[name] for name in names]
 
     def held_pairs(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """For each member the pairs it does not learn from (of a fold of cells), and the drugs its graphs leave out."""

@@ -12,7 +12,7 @@ from galenic.models.kdrug.encode import Arrays, grid, vectors
 from galenic.models.kdrug.network import Fusion, Network
 from galenic.models.kdrug.role import build
 from galenic.models.kdrug.stages import Step, distil_step, fit_step, privileged_step, structure_step
-from galenic.train import PairBatches, Training, seeded, train
+from galenic.train import PairBatches, Training, Where, seeded
 
 if TYPE_CHECKING:
     from galenic.models.kdrug.model import KDRUG
@@ -74,8 +74,7 @@ def train_member(
     number: int,
     held: np.ndarray,
     new_drugs: np.ndarray,
-    device: str,
-    progress: bool,
+    where: Where,
 ) -> Member:
     """All stages of one network.
 
@@ -88,7 +87,7 @@ def train_member(
     new_drugs
         Drugs whose graphs it does not learn from, mask.
     """
-    school = _School(model, using, lesson, teacher, number, held, device, progress)
+    school = _School(model, using, lesson, teacher, number, held, where)
     net = school.student() if using == "student" else school.teacher()
     structure, new = np.zeros((0, 0)), np.zeros_like(new_drugs)
     if model.identity:
@@ -116,8 +115,7 @@ class _School:
     by: Member | None
     number: int
     held: np.ndarray
-    device: str
-    progress: bool
+    where: Where
 
     def __post_init__(self) -> None:
         self.seed = 1000 * self.model.seed + 10 * self.number + (self.using == "student")
@@ -189,9 +187,9 @@ class _School:
         valid: PairBatches | None = None,
     ) -> Network:
         """Train a network and keep the history."""
-        history = train(
-            net, batches, step, training, valid=valid, seed=self.seed, device=self.device, progress=self.progress
-        )
+        # Names of files have no colons everywhere.
+        name = stage.replace(":", ",")
+        history = self.where.train(name, net, batches, step, training, valid=valid, seed=self.seed)
         history.insert(0, "stage", stage)
         history.insert(1, "member", self.number)
         self.histories.append(history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from galenic.models.kdrug.explaining import attribute_atoms, attribute_cells, im
 from galenic.models.kdrug.fitting import Fit, fold_count
 from galenic.models.kdrug.role import Role, restore
 from galenic.models.kdrug.uncertainty import intervals
-from galenic.train import Training
+from galenic.train import Training, Where
 
 Using = Literal["student", "teacher"]
 
@@ -165,18 +166,23 @@ class KDRUG(Baseline):
         device: str = "auto",
         n_jobs: int = 1,
         progress: bool = False,
+        checkpoint: str | Path | None = None,
     ) -> Self:
         """Learn from measured pairs: the starts, the teacher, then the student.
 
         As :meth:`Baseline.fit`, except: ``valid`` is learned from like the rest, as members leave folds of their own
         out (with one member, or as published, training may stop on it); ``device`` is where networks are trained;
-        ``n_jobs`` members are trained at the same time; ``progress`` shows a bar for every stage.
+        ``n_jobs`` members are trained at the same time; ``progress`` shows a bar for every stage; ``checkpoint`` is
+        the folder from which a fit that was broken off goes on, to the same numbers.
 
         Raises
         ------
         ValueError
             If there is nothing to learn: no pairs, one drug, one response, a modality that no cell has, cells without
-            the first modality, too few cells for the folds, a structure that does not parse.
+            the first modality, too few cells for the folds, a structure that does not parse; or if ``checkpoint`` is
+            of other data or settings.
+        RuntimeError
+            If members cannot be trained; they are named.
         """
         data, held = joined(data, valid)
         data = data.trim()
@@ -184,7 +190,8 @@ class KDRUG(Baseline):
         order = np.lexsort((data.drug_rows, data.cell_rows))
         data, held = data.take(order), held[order]
         self.require(data)
-        spec, arrays, self.history_ = Fit(self, data, held, device, n_jobs, progress).run()
+        where = Where(device=device, progress=progress)
+        spec, arrays, self.history_ = Fit(self, data, held, where, n_jobs=n_jobs, checkpoint=checkpoint).run()
         self._restore(spec, arrays)
         return self
 

@@ -78,6 +78,7 @@ class LowRankEffect(Floor):
         n_jobs: int = 1,
         device: str = "cpu",
         progress: bool = False,
+        checkpoint: str | Path | None = None,
     ) -> Self:
         """Learn from treated cells and controls; all but ``factors`` is as for every model of perturbations.
 
@@ -91,7 +92,7 @@ class LowRankEffect(Floor):
             Numbers that describe perturbations, from elsewhere (another data set, structures, a language model):
             index = perturbation, one column a number; or a CSV file of that form. A combination is the sum of its
             parts. None = what the perturbation did in other contexts.
-        valid, n_jobs, device, progress
+        valid, n_jobs, device, progress, checkpoint
             Not used.
 
         Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -35,6 +36,7 @@ class PerturbationModel(Model):
         n_jobs: int = 1,
         device: str = "cpu",
         progress: bool = False,
+        checkpoint: str | Path | None = None,
     ) -> Self:
         """Learn from treated cells and controls.
 
@@ -57,14 +59,17 @@ class PerturbationModel(Model):
             Where networks are trained: ``"cpu"``, ``"cuda"``, ``"auto"``.
         progress
             Show a progress bar.
+        checkpoint
+            Folder that keeps what is done, so that a fit that was broken off goes on, to the same numbers; models
+            without networks are soon done again and keep nothing.
 
         Raises
         ------
         ValueError
             If a column is missing, a context has no controls, nothing is treated, genes stand twice, or values are
-            missing, infinite or raw counts.
+            missing, infinite or raw counts; or if ``checkpoint`` is of other cells or settings.
         """
-        how = {"valid": valid, "n_jobs": n_jobs, "device": device, "progress": progress}
+        how = {"valid": valid, "n_jobs": n_jobs, "device": device, "progress": progress, "checkpoint": checkpoint}
         return self._fit(adata, context, perturbation, control, dose, **how)
 
     def _fit(self, adata: AnnData, context: str, perturbation: str, control: str, dose: str | None, **how: Any) -> Self:

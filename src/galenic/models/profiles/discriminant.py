@@ -19,6 +19,8 @@ SHRINKAGES = (0.1, 0.3, 1.0, 3.0)
 RELIABILITIES = (0.0, 0.25, 0.5, 1.0)
 N_DIRECTIONS = 256
 """Directions that a start has at most."""
+CLASSES = 2**13
+"""Classes whose means are scaled at once."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,11 @@ def scatter(rows: Aligned, codes: np.ndarray, squash: float) -> Scatter:
         again = part[counts[own] > 1]
         repeated += again.T @ again
     several, n = counts > 1, counts.sum()
-    scaled = sums[several] / np.sqrt(counts[several])[:, None]
-    within = (repeated - scaled.T @ scaled) / max(1, counts[several].sum() - several.sum())
+    for start in range(0, len(sums), CLASSES):
+        part, own = sums[start : start + CLASSES], counts[start : start + CLASSES]
+        scaled = part[own > 1] / np.sqrt(own[own > 1])[:, None]
+        repeated -= scaled.T @ scaled
+    within = repeated / max(1, counts[several].sum() - several.sum())
     mean = sums.sum(axis=0) / n
     return Scatter(mean, within, every / n - np.outer(mean, mean) - within)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -34,6 +35,7 @@ class ProfileModel(Model):
         n_jobs: int = 1,
         device: str = "cpu",
         progress: bool = False,
+        checkpoint: str | Path | None = None,
     ) -> Self:
         """Learn from profiles.
 
@@ -51,11 +53,15 @@ class ProfileModel(Model):
             Where networks are trained: ``"cpu"``, ``"cuda"``, ``"auto"``.
         progress
             Show a progress bar.
+        checkpoint
+            Folder that keeps what is done, so that a fit that was broken off goes on, to the same numbers; models
+            without networks are soon done again and keep nothing.
 
         Raises
         ------
         ValueError
-            If the label is missing, genes stand twice, values are infinite, or they are not z-scores.
+            If the label is missing, genes stand twice, values are infinite, they are not z-scores, or ``checkpoint``
+            is of other profiles or settings.
 
         Warns
         -----
@@ -69,7 +75,8 @@ class ProfileModel(Model):
         require_learnable(adata, type(self).__name__)
         spec: dict[str, Any] = {"genes": list(map(str, adata.var_names)), "symbols": symbols, "label": label}
         rows = self._rows(adata, spec)
-        self._restore(*self._learn(adata, rows, spec, valid=valid, n_jobs=n_jobs, device=device, progress=progress))
+        how = {"valid": valid, "n_jobs": n_jobs, "device": device, "progress": progress, "checkpoint": checkpoint}
+        self._restore(*self._learn(adata, rows, spec, **how))
         return self
 
     def embed(self, adata: AnnData, *, device: str = "cpu") -> np.ndarray:
@@ -96,8 +103,12 @@ class ProfileModel(Model):
         """
         self._check_fitted()
         rows = self._rows(adata, self.spec_)
-        parts = [self._embed_rows(part, adata.obs.iloc[numbers], device) for numbers, part in rows.blocks()]
-        return np.concatenate(parts) if parts else self._embed_rows(rows[:0], adata.obs, device)
+        # Put in place as they come: joined at the end, all vectors would be there twice.
+        first = self._embed_rows(rows[:0], adata.obs.iloc[:0], device)
+        vectors = np.empty((len(rows), first.shape[1]), dtype=first.dtype)
+        for numbers, part in rows.blocks():
+            vectors[numbers] = self._embed_rows(part, adata.obs.iloc[numbers], device)
+        return vectors
 
     def similarity(self, queries: np.ndarray, references: np.ndarray) -> np.ndarray:
         """Similarity of each query to each reference, higher = more alike, from what :meth:`embed` gave.

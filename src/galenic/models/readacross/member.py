@@ -13,7 +13,7 @@ from galenic.data.aligned import Aligned
 from galenic.models.profiles.discriminant import squashed
 from galenic.models.readacross.network import Encoder, Learner, step
 from galenic.nn.angular import AngularLoss
-from galenic.train import Batches, seeded, train
+from galenic.train import Batches, Where, seeded
 
 if TYPE_CHECKING:
     from galenic.models.readacross.model import ReadAcross
@@ -112,9 +112,7 @@ def new_loss(model: ReadAcross, codes: np.ndarray) -> AngularLoss:
     )
 
 
-def train_member(
-    model: ReadAcross, lesson: Lesson, valid: Lesson | None, number: int, device: str, progress: bool
-) -> Member:
+def train_member(model: ReadAcross, lesson: Lesson, valid: Lesson | None, number: int, where: Where) -> Member:
     """Train one network."""
     seed = 1000 * model.seed + number
     with seeded(seed):
@@ -127,16 +125,8 @@ def train_member(
     watched = None
     if valid is not None and together:  # the classes of a softmax are those of the training profiles
         watched = valid.batches(2**11, np.flatnonzero(valid.label >= 0), together=True, shuffle=False)
-    history = train(
-        learner,
-        lesson.batches(size, rows, together=together),
-        step,
-        model.training,
-        valid=watched,
-        seed=seed,
-        device=device,
-        progress=progress,
-    )
+    batches = lesson.batches(size, rows, together=together)
+    history = where.train("network", learner, batches, step, model.training, valid=watched, seed=seed)
     history.insert(0, "stage", "network")
     history.insert(1, "member", number)
     state = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -14,6 +14,7 @@ from anndata import AnnData
 
 from galenic.data.aligned import Aligned
 from galenic.models.fields import param
+from galenic.models.keeping import opened
 from galenic.models.profiles.discriminant import (
     N_DIRECTIONS,
     RELIABILITIES,
@@ -32,7 +33,9 @@ from galenic.models.readacross.member import Features, Front, Lesson, Member, ne
 from galenic.models.readacross.network import encoded
 from galenic.nn.angular import Loss
 from galenic.search.applicability import Applicability, signature_strength
-from galenic.train import Training, seeded
+from galenic.train import Training, Where, seeded
+from galenic.work.fan_out import fan_out
+from galenic.work.kept import digest
 
 COHORT = 4096
 """Training profiles that are kept: they tell how crowded the place of a new one is."""
@@ -201,6 +204,7 @@ class ReadAcross(ProfileModel):
         n_jobs: int = 1,
         device: str = "cpu",
         progress: bool = False,
+        checkpoint: str | Path | None = None,
         **how: Any,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         model = self._effective()
@@ -213,17 +217,21 @@ class ReadAcross(ProfileModel):
         mechanisms = classes(adata, "moa", least=1)[1] if model.mechanism else []
         arrays = {"mean": front.mean, "matrix": front.matrix}
         if model.start:
-            found, variances = discriminants(spread, shrinkage, N_DIRECTIONS)
-            arrays["directions"] = found * weights(variances, reliability)
+            directions, variances = discriminants(spread, shrinkage, N_DIRECTIONS)
+            arrays["directions"] = directions * weights(variances, reliability)
         lesson = _lesson(adata, rows, front, spec, codes, mechanisms)
-        watched = None
+        watched, others = None, None
         if valid is not None:
-            known = classes(valid, spec["label"], least=0)[0]
-            watched = _lesson(valid, self._rows(valid, spec), front, spec, known, mechanisms)
-        members: list[Member] = joblib.Parallel(n_jobs=n_jobs)(
-            joblib.delayed(train_member)(model, lesson, watched, number, device, progress)
-            for number in range(model.n_members)
+            known, others = classes(valid, spec["label"], least=0)[0], self._rows(valid, spec)
+            watched = _lesson(valid, others, front, spec, known, mechanisms)
+        kept = opened(
+            checkpoint, model, lambda: _read(rows, lesson) + _read(others, watched), kinds=(Member,), what="networks"
         )
+        where = Where(device=device, progress=progress)
+        names = [f"network-{number}" for number in range(model.n_members)]
+        jobs = {name: (model, lesson, watched, n, where.of(kept, name)) for n, name in enumerate(names)}
+        found = dict(fan_out(train_member, jobs, n_jobs=n_jobs, kept=kept))
+        members: list[Member] = [found[name] for name in names]
         self.history_ = pd.concat([member.history for member in members], ignore_index=True) if members else None
         for number, member in enumerate(members):
             arrays |= {f"member {number}/{name}": value for name, value in member.state.items()}
@@ -347,12 +355,22 @@ def _front(model: ReadAcross, spread: Scatter, shrinkage: float) -> Front:
     return Front(model.squash, spread.mean, white / deviation)
 
 
+def _read(rows: Aligned | None, lesson: Lesson | None) -> str:
+    """What tells profiles, their order and what is said of them from others."""
+    if rows is None or lesson is None:
+        return ""
+    return digest(*(digest(part) for _, part in rows.blocks()), lesson.context, lesson.label, lesson.mechanism)
+
+
 def _lesson(
     adata: AnnData, rows: Aligned, front: Front, spec: dict[str, Any], codes: np.ndarray, mechanisms: list[str]
 ) -> Lesson:
     features: Any = Features(rows, front)
     if 4 * features.shape[0] * features.shape[1] <= RESIDENT:
-        features = np.concatenate([features[numbers] for numbers, _ in rows.blocks()])
+        held = np.empty(features.shape, dtype=np.float32)
+        for numbers, part in rows.blocks():
+            held[numbers] = front(part)
+        features = held
     own = np.zeros(0, dtype=np.int64)
     if mechanisms:
         names = adata.obs["moa"].astype("object").where(adata.obs["moa"].notna(), "").astype(str).str.strip()

@@ -18,7 +18,7 @@ from galenic.data.response import COVERAGE_COLUMNS
 from galenic.models.profiles.profile_model import ProfileModel, unit
 from galenic.models.reference import gene_sets as ranked
 from galenic.models.reference.chance import N_SIDE, N_VEHICLES, pairs, vehicle_rows
-from galenic.models.reference.folder import draft_of, free_place, write_record
+from galenic.models.reference.folder import free_place, write_record
 from galenic.models.reference.perturbagens import (
     OF_PERTURBAGENS,
     annotated,
@@ -30,6 +30,7 @@ from galenic.models.reference.perturbagens import (
 from galenic.models.reference.trust import has_signal
 from galenic.search.applicability import Applicability, signature_strength
 from galenic.search.index import SimilarityIndex
+from galenic.work.atomic import written_folder
 
 USUAL = 4_096
 """Profiles whose distances and strengths tell what is usual."""
@@ -125,7 +126,7 @@ def build(
     rows, table, coverage = _kept(adata, controls)
     source = Aligned(adata, model.spec_["genes"], model.spec_["symbols"], "profiles of the reference")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(folder) as draft:
+    with written_folder(folder) as draft:
         model.save(draft / "model")
         strong, strength = _embed_all(model, source, rows, draft, device, progress)
         coverage += _left_out(table, strong)

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +29,6 @@ def free_place(folder: Path, overwrite: bool) -> Path:
     return folder
 
 
-@contextmanager
-def draft_of(folder: Path) -> Iterator[Path]:
-    """A folder beside the place, which takes it when everything has been written."""
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield draft
-        draft.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(draft, folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-
-
 def write_record(draft: Path, about: dict[str, Any]) -> None:
     """What the reference is, last of all."""
     with (draft / "profiles" / "vectors.npy").open("rb") as handle:
@@ -69,9 +49,13 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         number = int(about["format"])
-    except (ValueError, KeyError, TypeError) as error:
+        unsaid = [name for name in ("gene_sets", "how") if name not in about]
+        if unsaid:
+            raise KeyError(unsaid[0])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
-            f"{folder / RECORD} cannot be read ({error!r}). Copy the folder again, or build anew."
+            f"{folder / RECORD} should be the record of a reference; it cannot be read ({error!r}). Copy the folder "
+            "again, or build anew."
         ) from error
     if number > FORMAT:
         raise ValueError(

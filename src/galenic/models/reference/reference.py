@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from anndata import AnnData
 
 from galenic.data.aligned import Aligned, require_scores
 from galenic.data.checks import first, require_unique
+from galenic.data.limits import load_array, load_arrays
 from galenic.models.base import load
 from galenic.models.profiles.profile_model import ProfileModel, unit
 from galenic.models.reference import gene_sets
@@ -32,6 +32,7 @@ from galenic.models.reference.folder import read_record
 from galenic.models.reference.perturbagens import profile_table
 from galenic.models.reference.ranking import Asked, Combine, Level, Rankings, Where, ordered, said_of
 from galenic.models.reference.trust import require_signal, standing
+from galenic.models.saved import explained, parts_explained
 from galenic.search.applicability import Applicability, signature_strength
 from galenic.search.index import SimilarityIndex
 from galenic.search.names import nearest_names
@@ -73,17 +74,13 @@ class Reference:
     """
 
     def __init__(self, folder: Path, about: dict[str, Any], *, memory_map: bool = True) -> None:
-        self.folder, self.about = folder, about
+        self.folder, self.about, self._folder = folder, about, folder
         self.model: ProfileModel = load(folder / "model")
         self.profiles = SimilarityIndex.load(folder / "profiles", memory_map=memory_map)
         self.perturbagens = SimilarityIndex.load(folder / "perturbagens")
-        self.reversed = np.load(folder / "reversed.npy", allow_pickle=False)
-        with np.load(folder / "usual.npz", allow_pickle=False) as state:
-            self.usual = Applicability.from_state(dict(state))
-        self.chance = Chance({})
-        if about.get("chance"):
-            with np.load(folder / "chance.npz", allow_pickle=False) as state:
-                self.chance = Chance(dict(state))
+        self.reversed = load_array(folder / "reversed.npy")
+        self.usual = Applicability.from_state(load_arrays(folder / "usual.npz"))
+        self.chance = Chance(load_arrays(folder / "chance.npz") if about.get("chance") else {})
         spec = self.model.spec_
         self.genes = pd.DataFrame({"symbol": spec["symbols"]} if spec["symbols"] else {}, index=pd.Index(spec["genes"]))
         ids = pd.Index(self.profiles.table["pert_id"].astype(str))
@@ -99,6 +96,7 @@ class Reference:
         """What building kept and left out: ``step, kept, dropped, why, examples``."""
         return pd.read_csv(self.folder / "coverage.csv", keep_default_na=False)
 
+    @explained
     def by_name(
         self,
         name: str,
@@ -155,6 +153,7 @@ class Reference:
         out = np.zeros(0, dtype=np.intp) if itself else rows
         return self._answer(title, vector, about | {"reverse": reverse}, smiles, out, asked)
 
+    @explained
     def by_profiles(
         self,
         adata: AnnData,
@@ -205,6 +204,7 @@ class Reference:
             answers.append(self._answer(name, vector, about, smiles, nobody, asked))
         return joined(answers)
 
+    @explained
     def by_gene_sets(
         self,
         up: Iterable[str],
@@ -387,8 +387,9 @@ def open_reference(folder: str | Path, *, memory_map: bool = True) -> Reference:
     folder = Path(folder)
     about = read_record(folder)
     try:
-        return Reference(folder, about, memory_map=memory_map)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        with parts_explained("reference", folder, "Build it anew"):
+            return Reference(folder, about, memory_map=memory_map)
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"a reference should be whole; {folder} cannot be read ({error}). Copy the folder again, or build anew."
         ) from error

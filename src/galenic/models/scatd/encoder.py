@@ -15,10 +15,11 @@ from torch import Tensor
 from galenic.data.cell_matrix import CellMatrix, Kind
 from galenic.models.base import Model
 from galenic.models.fields import param
+from galenic.models.keeping import opened
 from galenic.models.scatd import published
 from galenic.models.scatd.distilling import require_teacher, teacher_latents
 from galenic.models.scatd.presets import Preset, Recipe, rebuilt, recipe_of, state_of
-from galenic.models.scatd.pretraining import Lesson, judged, pretrained
+from galenic.models.scatd.pretraining import Lesson, finished
 from galenic.models.scatd.reading import (
     EXPRESSION,
     CellRows,
@@ -32,7 +33,9 @@ from galenic.models.scatd.reading import (
     require_alike,
 )
 from galenic.nn.residual_vae import Activation, ResidualVAE, Spectral
-from galenic.train import Training, pick
+from galenic.train import Training, Where, pick
+from galenic.work.fan_out import fan_out
+from galenic.work.kept import digest
 
 
 def _training() -> Training:
@@ -167,12 +170,13 @@ class ScATDEncoder(Model):
         progress
             Show a progress bar.
         checkpoint
-            File from which an interrupted fit goes on.
+            Folder that keeps what is done, so that a fit that was broken off goes on, to the same numbers.
 
         Raises
         ------
         ValueError
-            If there are fewer than 8 cells with values, features are missing, or latents do not fit the teacher's.
+            If there are fewer than 8 cells with values, features are missing, latents do not fit the teacher's, or
+            ``checkpoint`` is of other cells or settings.
         TypeError, NotFittedError
             If the teacher is no fitted encoder.
         """
@@ -198,12 +202,13 @@ class ScATDEncoder(Model):
             spec["n_valid"] = len(watched.rows)
             if teacher is not None:
                 watched.arrays["teacher"] = teacher_latents(teacher, valid, **how)
-        net, self.history_ = pretrained(
-            recipe, Lesson(arrays, rows), watched, seed=self.seed, device=device, progress=progress,
-            checkpoint=checkpoint,
-        )  # fmt: skip
-        spec |= judged(net, watched or Lesson(arrays, rows))
-        self._restore(spec, front | {f"net/{name}": value for name, value in state_of(net).items()})
+        lesson = Lesson(arrays, rows)
+        kept = opened(checkpoint, self, lambda: _read(lesson) + _read(watched), what="trained encoders")
+        where = Where(device=device, progress=progress).of(kept, "encoder")
+        jobs = {"encoder": (recipe, lesson, watched, self.seed, where)}
+        found: dict[str, Any] = dict(fan_out(finished, jobs, kept=kept))["encoder"]
+        self.history_ = found["history"]
+        self._restore(spec | found["judged"], front | {f"net/{name}": value for name, value in found["state"].items()})
         return self
 
     def embed(self, cells: AnnData, *, device: str = "cpu", kind: Kind | None = None) -> np.ndarray:
@@ -319,3 +324,10 @@ class ScATDEncoder(Model):
         plain = {"centre": np.zeros(len(names)), "scale": np.ones(len(names)), "middle": np.zeros(len(names))}
         model._restore(spec, plain | {f"net/{name}": value for name, value in state_of(net).items()})
         return model
+
+
+def _read(lesson: Lesson | None) -> str:
+    """What tells cells and their order from others: their values, as the network reads them, a block at a time."""
+    if lesson is None:
+        return ""
+    return digest(lesson.rows, *(digest(*part.values()) for part in lesson.blocks(len(lesson.rows))))

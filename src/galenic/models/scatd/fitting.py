@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -18,11 +18,15 @@ from galenic.data.neighbourhood import Neighbourhood
 from galenic.evaluate.metrics import auroc
 from galenic.models.cells.cell_model import judge, sigmoid, standardised
 from galenic.models.cells.source import Source
+from galenic.models.keeping import opened
 from galenic.models.scatd.encoder import ScATDEncoder
-from galenic.models.scatd.member import MOST_CELLS, Lesson, train_member
-from galenic.models.scatd.network import CellClassifier, Placed
+from galenic.models.scatd.member import MOST_CELLS, Lesson, restored, train_member
+from galenic.models.scatd.network import Placed
 from galenic.models.scatd.stack import Stack, joined
 from galenic.models.scatd.start import Start, agreement, direction, halves
+from galenic.train import Where
+from galenic.work.fan_out import fan_out
+from galenic.work.kept import digest
 
 if TYPE_CHECKING:
     from galenic.models.scatd.model import ScATD
@@ -43,7 +47,7 @@ class Learned:
     weights: dict[Start, np.ndarray]
     starts: dict[Start, np.ndarray]
     said: np.ndarray
-    net: CellClassifier
+    state: dict[str, np.ndarray]
     history: pd.DataFrame
 
 
@@ -78,28 +82,34 @@ class Fit:
         n_jobs: int,
         progress: bool,
         graph_of: Callable[[AnnData], Neighbourhood | None],
+        checkpoint: str | Path | None = None,
         few: Any = None,
     ) -> None:
         self.model, self.source, self.spec = model, source, spec
-        self.target, self.device, self.n_jobs, self.progress = target, device, n_jobs, progress
+        self.where, self.n_jobs = Where(device=device, progress=progress), n_jobs
         self.graph_of = graph_of
         self.graph: Neighbourhood | None = None
         self.kinds: tuple[Start, ...] = STARTS[model.start]
         self.mean, self.sd = source.x.mean(axis=0), source.x.std(axis=0)
         self.cells = None if target is None else self._cells(target)
+        self.kept = opened(checkpoint, model, lambda: _read(source, self.cells, encoder), kinds=(Learned,))
         self.encoder = self._own() if encoder is None else encoder
         self.given = encoder is not None
 
     def run(self) -> tuple[dict[str, np.ndarray], pd.DataFrame, pd.DataFrame]:
         """Arrays of the model, the history of training, and what members say of lines that they left out."""
         model, source = self.model, self.source
-        lesson = Lesson(self.encoder.net(), self._placed(), self.cells, self._low())
+        # Networks with a spectral norm cannot be pickled; the encoder that makes them can.
+        given = self.encoder, self._placed(), self.cells, self._low()
+        lesson = _lesson(*given)
         folds = list(source.folds(model.n_folds, model.seed))
-        threads = {"inner_max_num_threads": 1} if self.n_jobs != 1 else {}
-        with joblib.parallel_config("loky", **threads):
-            learned = joblib.Parallel(n_jobs=self.n_jobs)(
-                joblib.delayed(self._member)(lesson, number, train, test) for number, (train, test) in enumerate(folds)
-            )
+        names = [f"fold-{number}" for number in range(len(folds))]
+        jobs = {
+            name: (model, given, source, self.kinds, folds[number], number, self.where.of(self.kept, name))
+            for number, name in enumerate(names)
+        }
+        found: dict[str, Learned] = dict(fan_out(_learned, jobs, n_jobs=self.n_jobs, kept=self.kept))
+        learned = [found[name] for name in names]
         network, fold = np.zeros(len(source.y)), np.zeros(len(source.y), dtype=np.intp)
         starts: dict[Start, np.ndarray] = {kind: np.zeros(len(source.y)) for kind in self.kinds}
         for number, (part, (_, test)) in enumerate(zip(learned, folds, strict=True)):
@@ -152,22 +162,7 @@ class Fit:
             "source/mean": self.mean, "source/sd": self.sd,
             "start/weights": found[:, :-1], "start/intercepts": found[:, -1] + level,
         }  # fmt: skip
-        return arrays | (self._networks([part.net for part in learned]) if self.spec["network_weight"] else {})
-
-    def _member(self, lesson: Lesson, number: int, train: np.ndarray, test: np.ndarray) -> Learned:
-        source = self.source
-        mean, sd = source.x[train].mean(axis=0), source.x[train].std(axis=0)
-        known, asked = (standardised(source.x[rows], mean, sd) for rows in (train, test))
-        weights = {kind: direction(kind, known, source.y[train], source.response[train]) for kind in self.kinds}
-        starts = {kind: asked @ found[:-1] + found[-1] for kind, found in weights.items()}
-        wanted = self._wanted(train)
-        net, history = train_member(
-            self.model, lesson, known, source.y[train], wanted, number, self.device, self.progress
-        )
-        with torch.no_grad():
-            inputs = lesson.placed(torch.from_numpy(asked.astype(np.float32)))
-            said = net(inputs)[0].numpy().astype(np.float64)
-        return Learned(weights, starts, said, net, history)
+        return arrays | (self._networks([part.state for part in learned]) if self.spec["network_weight"] else {})
 
     def _chosen(self, starts: dict[Start, np.ndarray]) -> dict[str, np.ndarray]:
         """Choose the start whose halves agree most on the target's cells; without cells, that ranks lines best.
@@ -200,19 +195,14 @@ class Fit:
         """Values of the target's cells spread over their graph."""
         return values if self.graph is None else self.graph.smooth(values, spread=self.model.spread)
 
-    def _wanted(self, rows: np.ndarray) -> np.ndarray:
-        """What heads learn: labels, or the share of the training lines that respond less."""
-        if self.model.learn == "label":
-            return self.source.y[rows].astype(np.float64)
-        return 1 - (rankdata(self.source.response[rows]) - 0.5) / len(rows)
-
     def _alike(self, learned: list[Learned], lesson: Lesson, kind: Start) -> float | None:
         """Correlation of what starts and networks say of the target's cells, among their neighbours."""
         if self.cells is None:
             return None
         with torch.no_grad():
             inputs = lesson.placed(torch.from_numpy(self.cells.astype(np.float32)))
-            networks = np.mean([part.net(inputs)[0].numpy() for part in learned], axis=0)
+            nets = [restored(self.model, lesson, part.state) for part in learned]
+            networks = np.mean([net(inputs)[0].numpy() for net in nets], axis=0)
         starts = self.cells @ np.mean([part.weights[kind][:-1] for part in learned], axis=0)
         smooth = self._smooth(np.stack([starts, networks], axis=1))
         return float(np.corrcoef(smooth.T)[0, 1]) if (smooth.std(axis=0) > 0).all() else None
@@ -239,7 +229,9 @@ class Fit:
             n_latent=model.n_latent, encoder=model.widths, beta=model.beta, n_genes=0, training=model.pretraining,
             seed=model.seed,
         )  # fmt: skip
-        return encoder.fit(both, kind="scaled", device=self.device, progress=self.progress)
+        kept = None if self.kept is None else self.kept.folder / "encoder"
+        where = self.where
+        return encoder.fit(both, kind="scaled", device=where.device, progress=where.progress, checkpoint=kept)
 
     def _placed(self) -> Placed:
         """Shared features in their places; an encoder that standardises takes them as they are."""
@@ -260,7 +252,7 @@ class Fit:
             return None
         return standardised(np.zeros((1, len(self.mean))), self.mean, self.sd)[0]
 
-    def _networks(self, nets: list[CellClassifier]) -> dict[str, np.ndarray]:
+    def _networks(self, states: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Weights of the networks; the encoder once where no member has tuned it."""
         self.spec["encoder"] = {
             "recipe": self.encoder.spec_["recipe"],
@@ -270,12 +262,54 @@ class Fit:
         }
         placed = self._placed()
         arrays = {f"placed/{name}": value.numpy() for name, value in placed.state_dict().items()}
-        for number, net in enumerate(nets):
-            for name, tensor in net.state_dict().items():
+        for number, state in enumerate(states):
+            for name, values in state.items():
                 shared = name.startswith("encoder.") and not self.model.tuned_epochs
                 if not shared or number == 0:
-                    arrays[name if shared else f"member {number}/{name}"] = tensor.numpy().copy(order="C")
+                    arrays[name if shared else f"member {number}/{name}"] = values
         if self.given and self.encoder.spec_["recipe"]["standardise"]:
             places = placed.places.numpy()
             arrays |= {f"reference/{name}": self.encoder.arrays_[name][places] for name in ("centre", "scale")}
         return arrays
+
+
+def _read(source: Source, cells: np.ndarray | None, encoder: ScATDEncoder | None) -> str:
+    """What tells lines, cells and encoder, and their order, from others."""
+    lines = source.ids, source.features, source.x, source.y, source.response, source.line
+    told = () if encoder is None else (str(encoder.spec_), *encoder.arrays_, *encoder.arrays_.values())
+    return digest(*lines, () if cells is None else cells, *told)
+
+
+def _lesson(encoder: ScATDEncoder, placed: Placed, cells: np.ndarray | None, low: np.ndarray | None) -> Lesson:
+    return Lesson(encoder.net(), placed, cells, low)
+
+
+def _learned(
+    model: ScATD,
+    given: tuple[ScATDEncoder, Placed, np.ndarray | None, np.ndarray | None],
+    source: Source,
+    kinds: tuple[Start, ...],
+    fold: tuple[np.ndarray, np.ndarray],
+    number: int,
+    where: Where,
+) -> Learned:
+    """One member: starts and network from the training rows of a fold, and what they say of its other rows."""
+    lesson, (train, test) = _lesson(*given), fold
+    mean, sd = source.x[train].mean(axis=0), source.x[train].std(axis=0)
+    known, asked = (standardised(source.x[rows], mean, sd) for rows in (train, test))
+    weights = {kind: direction(kind, known, source.y[train], source.response[train]) for kind in kinds}
+    starts = {kind: asked @ found[:-1] + found[-1] for kind, found in weights.items()}
+    wanted = _wanted(model, source, train)
+    net, history = train_member(model, lesson, known, source.y[train], wanted, number, where)
+    with torch.no_grad():
+        inputs = lesson.placed(torch.from_numpy(asked.astype(np.float32)))
+        said = net(inputs)[0].numpy().astype(np.float64)
+    state = {name: tensor.numpy().copy(order="C") for name, tensor in net.state_dict().items()}
+    return Learned(weights, starts, said, state, history)
+
+
+def _wanted(model: ScATD, source: Source, rows: np.ndarray) -> np.ndarray:
+    """What heads learn: labels, or the share of the training lines that respond less."""
+    if model.learn == "label":
+        return source.y[rows].astype(np.float64)
+    return 1 - (rankdata(source.response[rows]) - 0.5) / len(rows)

@@ -16,7 +16,8 @@ from galenic.data.augment import decoded, multipliers, smote, without_tomek_link
 from galenic.models.scatd.network import CellClassifier, Placed, encoder_of
 from galenic.nn.residual_vae import ResidualVAE, drawn
 from galenic.nn.transfer_losses import SCALES, coral, domain_confusion, mmd, reversal_at
-from galenic.train import Batches, Training, seeded, train
+from galenic.train import Batches, Training, Where, seeded
+from galenic.work.processes import gathered
 
 if TYPE_CHECKING:
     from galenic.models.scatd.model import ScATD
@@ -56,8 +57,7 @@ def train_member(
     y: np.ndarray,
     wanted: np.ndarray,
     number: int,
-    device: str,
-    progress: bool,
+    where: Where,
 ) -> tuple[CellClassifier, pd.DataFrame]:
     """Train one classifier on standardised rows of the lines.
 
@@ -75,25 +75,35 @@ def train_member(
     y, wanted = y[origin], wanted[origin]
     sizes = np.bincount(y, minlength=2)
     weight = len(y) / (2 * sizes[y])
-    adversarial = model.adapt_by == "adversarial"
     with seeded(seed):
-        net = CellClassifier(encoder_of(lesson.vae), _n_latent(lesson.vae), critic=adversarial)
+        net = _untrained(model, lesson)
     with torch.no_grad():
         inputs = lesson.placed(_tensor(x))
-        target = None if lesson.target is None else lesson.placed(_tensor(lesson.target)).to(device)
+        target = None if lesson.target is None else lesson.placed(_tensor(lesson.target)).to(where.device)
     arrays = {"x": inputs, "y": wanted.astype(np.float32), "weight": weight.astype(np.float32)}
     step = _Step(model.adapt_by, model.adapt_weight, model.as_published, target)
     batches = Batches(arrays, batch_size=min(model.training.batch_size, max(2, len(y) // 4)))
-    how: dict[str, Any] = {"seed": seed, "device": device, "progress": progress}
-    histories = [train(net, batches, step, model.training, **how)]
+    histories = [where.train("head", net, batches, step, model.training, seed=seed)]
     if model.tuned_epochs:
         net.encoder.unfreeze()
         training = replace(model.training, max_epochs=model.tuned_epochs, lr=TUNED_LR * model.training.lr)
-        histories.append(train(net, batches, step, training, **how))
+        histories.append(where.train("tuned", net, batches, step, training, seed=seed))
         net.encoder.freeze()
     history = pd.concat(histories, ignore_index=True)
     history.insert(0, "member", number)
     return net.cpu().eval(), history
+
+
+def restored(model: ScATD, lesson: Lesson, state: Mapping[str, np.ndarray]) -> CellClassifier:
+    """The trained classifier with these weights, in evaluation mode."""
+    with seeded(0):  # first weights are drawn even where they are replaced at once
+        net = _untrained(model, lesson)
+    net.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+    return net.eval()
+
+
+def _untrained(model: ScATD, lesson: Lesson) -> CellClassifier:
+    return CellClassifier(encoder_of(lesson.vae), _n_latent(lesson.vae), critic=model.adapt_by == "adversarial")
 
 
 def augmented(model: ScATD, lesson: Lesson, x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +163,7 @@ class _Step:
         each = functional.binary_cross_entropy_with_logits(logits, batch["y"], reduction="none")
         terms = {"class": (batch["weight"] * each).mean()}
         if adapting:
-            terms["domain"] = self.weight * self._distance(net, z[:n], z[n:], progress)
+            terms["domain"] = self.weight * self._distance(net, gathered(z[:n]), gathered(z[n:]), progress)
         return terms
 
     def _distance(self, net: Any, source: Tensor, target: Tensor, progress: float) -> Tensor:

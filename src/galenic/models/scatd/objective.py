@@ -15,6 +15,7 @@ from galenic.models.scatd.encoder import ScATDEncoder
 from galenic.models.scatd.presets import recipe_of
 from galenic.models.scatd.pretraining import Lesson, pretrained
 from galenic.models.scatd.reading import full_rows, groups_of, learned_rows, matrix_of
+from galenic.train import Where
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,8 @@ class Objective:
             lessons = Lesson({"x": x}, rows), Lesson({"x": x}, away)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # many trials have more latents than their last layer
-                _, history = pretrained(recipe, *lessons, seed=encoder.seed + fold, device=self.device)
+                where = Where(device=self.device)
+                _, history = pretrained(recipe, *lessons, seed=encoder.seed + fold, where=where)
             yield float(history["valid_total"].min())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from galenic.models.scatd.presets import Recipe, new_net
+from galenic.models.scatd.presets import Recipe, new_net, state_of
 from galenic.models.scatd.reading import parts
 from galenic.nn.residual_vae import ResidualVAE, residual_vae_terms
 from galenic.nn.transfer_losses import distill_direction
-from galenic.train import Batches, Training, seeded, train
+from galenic.train import Batches, Training, Where, seeded
 
 RESIDENT = 2**28
 """Bytes: fewer are read once and held as dense float32; of more only the rows of a batch are ever dense."""
@@ -70,9 +69,7 @@ def pretrained(
     valid: Lesson | None,
     *,
     seed: int,
-    device: str = "cpu",
-    progress: bool = False,
-    checkpoint: str | Path | None = None,
+    where: Where,
 ) -> tuple[ResidualVAE, pd.DataFrame]:
     """Train one network; the schedule of the learning rate never starts again.
 
@@ -84,18 +81,16 @@ def pretrained(
     with seeded(seed):
         net = new_net(recipe, lesson.arrays["x"].shape[1])
     size = max(2, min(training.batch_size, -(-len(lesson.rows) // STEPS)))
-    history = train(
-        net,
-        lesson.batches(size, shuffle=True),
-        Step(recipe),
-        training,
-        valid=None if valid is None else valid.batches(WATCHED, shuffle=False),
-        seed=seed,
-        device=device,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
+    batches = lesson.batches(size, shuffle=True)
+    watched = None if valid is None else valid.batches(WATCHED, shuffle=False)
+    history = where.train("network", net, batches, Step(recipe), training, valid=watched, seed=seed)
     return net.to("cpu"), history
+
+
+def finished(recipe: Recipe, lesson: Lesson, valid: Lesson | None, seed: int, where: Where) -> dict[str, Any]:
+    """What is left of one network when it is trained: its ``state``, ``history``, and how it is ``judged``."""
+    net, history = pretrained(recipe, lesson, valid, seed=seed, where=where)
+    return {"state": state_of(net), "history": history, "judged": judged(net, valid or lesson)}
 
 
 def _without_plateau(training: Training) -> Any:

@@ -78,7 +78,7 @@ class CellRows:
     def __getitem__(self, rows: Any) -> np.ndarray:
         numbers = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
         result = np.empty((len(numbers), self.shape[1]), dtype=np.float32)
-        for place in parts(len(numbers), self.shape[1]):
+        for place in parts(len(numbers), self._width()):
             x = self.matrix.rows(numbers[place])
             x[:, ~self.matrix.found] = self.middle[~self.matrix.found]
             x -= self.front.centre
@@ -88,8 +88,12 @@ class CellRows:
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Rows and their values, a bounded number of values at a time."""
-        for part in parts(*self.shape):
+        for part in parts(len(self), self._width()):
             yield part, self[part]
+
+    def _width(self) -> int:
+        # Whole rows of the file are read, whatever part of them is wanted.
+        return max(self.shape[1], self.matrix.gather.shape[0])
 
 
 def parts(n: int, width: int) -> Iterator[slice]:
@@ -102,7 +106,7 @@ def parts(n: int, width: int) -> Iterator[slice]:
 def moments(matrix: CellMatrix, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (divided by n) of each feature over some cells, block by block."""
     n, mean, squares = 0, np.zeros(len(matrix.features)), np.zeros(len(matrix.features))
-    for part in parts(len(rows), len(matrix.features)):
+    for part in parts(len(rows), max(matrix.gather.shape)):
         x = matrix.rows(rows[part])
         own, apart = x.mean(axis=0), x.mean(axis=0) - mean
         squares += ((x - own) ** 2).sum(axis=0) + apart**2 * n * len(x) / (n + len(x))

@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 
 from galenic.models.fields import to_dict
 from galenic.models.scatd.encoder import ScATDEncoder
 from galenic.models.scatd.objective import Objective, drawn
 from galenic.models.scatd.search_space import SPACES, Space, encoder_of
+from galenic.work.engines import workers
+from galenic.work.fan_out import fan_out
 
 DONE = ("COMPLETE", "PRUNED")
 FEWEST_TRIALS = 5
@@ -85,7 +85,8 @@ def search(
         Journal file. An interrupted search goes on from it, and several processes may work on it at once; with
         ``n_jobs=1`` the trials are then those of an uninterrupted search.
     n_jobs
-        Processes. Several try other numbers than one: each learns from what the others have finished by then.
+        Processes; -1: all cores, or workers of a cluster that see ``storage`` (:func:`galenic.work.engines.engine`).
+        Several try other numbers than one: each learns from what the others have finished by then.
     seed
         Of the cells drawn, the folds and the numbers tried.
     device
@@ -125,15 +126,20 @@ def search(
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, _quiet(optuna):
         own = Path(folder) / "search.journal" if storage is None else Path(storage)
+        own = own.absolute()  # workers may stand in another folder
         own.parent.mkdir(parents=True, exist_ok=True)
         study = _study(own, create=True)
         _require_same(study, settings, own)
-        left = max(0, n_trials - len(_finished(study)))
-        shares = [left // n_jobs + (number < left % n_jobs) for number in range(n_jobs)]
-        work = joblib.delayed(_worked)
-        joblib.Parallel(n_jobs=n_jobs)(
-            work(own, objective, ranges, n, number, n_jobs > 1, seed) for number, n in enumerate(shares) if n
-        )
+        begun, left = len(study.trials), max(0, n_trials - len(_finished(study)))
+        n_workers = 1 if n_jobs == 1 else workers(n_jobs)
+        shares = [left // n_workers + (number < left % n_workers) for number in range(n_workers)]
+        jobs = {
+            f"searcher {number}": (own, objective, ranges, n_workers > 1, seed, begun, number, n)
+            for number, n in enumerate(shares)
+            if n
+        }
+        for _ in fan_out(_worked, jobs, n_jobs=n_jobs):
+            pass
         finished = _finished(_study(own))
     return _found(finished, base)
 
@@ -142,10 +148,12 @@ def search(
 class _Trial:
     objective: Objective
     space: Space
+    worker: int
 
     def __call__(self, trial: Any) -> float:
         from optuna import TrialPruned
 
+        trial.set_user_attr("worker", self.worker)
         losses: list[float] = []
         try:
             for fold, loss in enumerate(
@@ -161,21 +169,25 @@ class _Trial:
         return float(np.mean(losses))
 
 
-def _worked(storage: Path, objective: Objective, space: Space, n: int, number: int, parallel: bool, seed: int) -> None:
-    """``n`` trials of one process. Each draws from the seed and the number of trials finished before it."""
+def _worked(
+    storage: Path, objective: Objective, space: Space, parallel: bool, seed: int, begun: int, number: int, n: int
+) -> None:
+    """``n`` trials of one process after those that were ``begun`` before. Each draws from the seed and the number of
+    trials finished before it; those of a process that was killed are counted when it is started again.
+    """
     import optuna
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if parallel else threads)
-    try:
-        with _quiet(optuna):
-            study = _study(storage)
-            for _ in range(n):
-                own = np.random.SeedSequence([seed, len(_finished(study)), number]).generate_state(1)[0]
-                study.sampler = optuna.samplers.TPESampler(seed=int(own), constant_liar=parallel)
-                study.optimize(_Trial(objective, space), n_trials=1)
-    finally:
-        torch.set_num_threads(threads)
+    if not storage.is_file():
+        raise ValueError(
+            f"workers of a search should see its storage; {storage} is not there on one of them. Name a file on a disk "
+            "that all machines share."
+        )
+    with _quiet(optuna):
+        study = _study(storage)
+        while sum(one.number >= begun and one.user_attrs.get("worker") == number for one in _finished(study)) < n:
+            own = np.random.SeedSequence([seed, len(_finished(study)), number]).generate_state(1)[0]
+            study.sampler = optuna.samplers.TPESampler(seed=int(own), constant_liar=parallel)
+            study.optimize(_Trial(objective, space, number), n_trials=1)
 
 
 def _study(path: Path, create: bool = False) -> Any:

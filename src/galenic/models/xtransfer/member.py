@@ -17,7 +17,7 @@ from galenic.models.xtransfer.genes import GeneNet, corrections, gene_step
 from galenic.models.xtransfer.lesson import Lesson, source_weights
 from galenic.models.xtransfer.network import Towers, Weights
 from galenic.models.xtransfer.pairs import Pairs, Scale
-from galenic.train import Batches, seeded, train
+from galenic.train import Batches, Where, seeded
 
 if TYPE_CHECKING:
     from galenic.models.xtransfer.model import XTransferCDR
@@ -41,9 +41,7 @@ class Member:
     said: np.ndarray
 
 
-def train_genes(
-    model: XTransferCDR, lesson: Lesson, fold: np.ndarray, number: int, device: str, progress: bool
-) -> Member:
+def train_genes(model: XTransferCDR, lesson: Lesson, fold: np.ndarray, number: int, where: Where) -> Member:
     """Train one correction of genes on the conditions of other folds."""
     seed = 1000 * model.seed + number
     rng = np.random.default_rng([seed, 1])
@@ -57,17 +55,10 @@ def train_genes(
     with seeded(seed):
         net = GeneNet(features.shape[-1], dropout=model.dropout)
     size = int(np.clip(len(watched) // (2 * STEPS), 64, model.gene_training.batch_size))
-    history = train(
-        net,
-        Batches(arrays, batch_size=size, rows=~watched),
-        gene_step,
-        model.gene_training,
-        valid=Batches(arrays, batch_size=2**14, rows=watched, shuffle=False),
-        seed=seed,
-        device=device,
-        progress=progress,
-    )
-    said = corrections(net, lesson.features(held), device) if len(held) else np.zeros((0, left.shape[1]))
+    batches = Batches(arrays, batch_size=size, rows=~watched)
+    valid = Batches(arrays, batch_size=2**14, rows=watched, shuffle=False)
+    history = where.train("genes", net, batches, gene_step, model.gene_training, valid=valid, seed=seed)
+    said = corrections(net, lesson.features(held), where.device) if len(held) else np.zeros((0, left.shape[1]))
     size_of_effects = lesson.told["effect_size"][0]
     return Member(_state(net), _named(history, "genes", number), held, said * size_of_effects)
 
@@ -84,8 +75,7 @@ def train_towers(
     lesson: Lesson,
     held: np.ndarray,
     number: int,
-    device: str,
-    progress: bool,
+    where: Where,
 ) -> Member:
     """Train towers on pairs that hold none of the conditions ``held``, which tell the best epoch."""
     asked = Question.of(model, lesson, held, pairs.profiles.scale) if len(held) else None
@@ -93,19 +83,11 @@ def train_towers(
     training = model.training
     if asked is None and training.monitor == "held_out":  # nothing tells the best epoch: the last one is kept
         training = replace(training, monitor="none")
-    history = train(
-        net,
-        pairs,
-        step,
-        training,
-        valid=[asked.batch] if asked is not None else None,
-        seed=1000 * model.seed + number,
-        device=device,
-        progress=progress,
-    )
+    valid = [asked.batch] if asked is not None else None
+    history = where.train("towers", net, pairs, step, training, valid=valid, seed=1000 * model.seed + number)
     said = np.zeros((0, lesson.own.shape[1]))
     if asked is not None:
-        said = asked.answer(net, device) * pairs.profiles.scale.size
+        said = asked.answer(net, where.device) * pairs.profiles.scale.size
     return Member(_state(net), _named(history, "towers", number), held, said)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -20,14 +20,15 @@ from galenic.models.perturbation.perturbation_model import PerturbationModel, me
 from galenic.models.perturbation.question import Question
 from galenic.models.perturbation.stacked import StackedShift
 from galenic.models.xtransfer import shares
-from galenic.models.xtransfer.answer import Answers, new_towers
+from galenic.models.xtransfer.answer import Answers
 from galenic.models.xtransfer.codes import interactions, nearest, placed
 from galenic.models.xtransfer.lesson import Lesson, lesson_of
-from galenic.models.xtransfer.member import Member, train_genes, train_towers
+from galenic.models.xtransfer.member import Member
 from galenic.models.xtransfer.network import Weights
-from galenic.models.xtransfer.training_pairs import can_pair, scale_of, training_pairs
+from galenic.models.xtransfer.school import School
+from galenic.models.xtransfer.training_pairs import can_pair, scale_of
 from galenic.nn.towers import Norm, Output
-from galenic.train import Training, seeded
+from galenic.train import Training, Where
 
 
 def _training() -> Training:
@@ -198,6 +199,7 @@ class XTransferCDR(PerturbationModel):
         n_jobs: int = 1,
         device: str = "cpu",
         progress: bool = False,
+        checkpoint: str | Path | None = None,
         **how: Any,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         model = self._effective()
@@ -213,31 +215,17 @@ class XTransferCDR(PerturbationModel):
         )
         wants_genes = model.genes and model.n_networks > 0 and model.start != "none"
         spec["has_genes"] = wants_genes and bool(lesson.able.any())
-        scale = scale_of(model, arrays)
-        # Only what is needed goes to other processes, where an open file cannot go.
+        kinds = [name for name in ("genes", "towers") if spec[f"has_{name}"]]
+        # Only what is needed goes to other processes.
         cells = adata if model.level == "cells" else None
-        n_jobs = 1 if cells is not None and cells.isbacked else n_jobs
-
-        def towers(number: int) -> Member:
-            held = np.flatnonzero(folds == number % max(1, folds.max() + 1))
-            if model.training.monitor != "held_out" or not can_pair(means, model.mode, held):
-                held = held[:0]
-            pairs = training_pairs(model, cells, columns, means, lesson, scale, held)
-            with seeded(1000 * model.seed + number):
-                net = new_towers(model, means.means.shape[1])
-            return train_towers(model, net, pairs, lesson, held, number, device, progress)
-
-        def genes(number: int) -> Member:
-            return train_genes(model, lesson, folds, number, device, progress)
-
-        kinds = {name: kind for name, kind in (("genes", genes), ("towers", towers)) if spec[f"has_{name}"]}
-        work = [(name, number) for name in kinds for number in range(model.n_networks)]
-        done = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(kinds[name])(number) for name, number in work)
-        members: dict[str, list[Member]] = {name: [] for name in kinds}
-        for (name, number), member in zip(work, done, strict=True):
-            members[name].append(member)
-            arrays |= {f"{name} {number}/{key}": value for key, value in member.state.items()}
-        self.history_ = pd.concat([member.history for member in done], ignore_index=True) if done else None
+        school = School(model, cells, columns, means, lesson, scale_of(model, arrays), folds)
+        where = Where(device=device, progress=progress)
+        members = school.trained(kinds, where, n_jobs=n_jobs, checkpoint=checkpoint)
+        for name, own in members.items():
+            for number, member in enumerate(own):
+                arrays |= {f"{name} {number}/{key}": value for key, value in member.state.items()}
+        histories = [member.history for own in members.values() for member in own]
+        self.history_ = pd.concat(histories, ignore_index=True) if histories else None
         told, middle = _told_apart(model, members, lesson, folds)
         return spec | told, arrays | middle
 

@@ -45,31 +45,32 @@ def test_a_broken_ensemble_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pyte
     whole = small().fit(DATA)
     broken = Counted(stop=Task("dae", 3, 0))
     monkeypatch.setattr(ensemble, "fit_member", broken)
-    with pytest.raises(
-        RuntimeError, match=r"dae-3-0 \(family, size, run\) was not: the terms should be finite\."
-    ) as info:
+    with (
+        pytest.warns(UserWarning, match=r"dae-3-0 failed: .*; the others go on\."),
+        pytest.raises(RuntimeError, match=r"dae-3-0 failed: the terms should be finite\. Correct this") as info,
+    ):
         small().fit(DATA, checkpoint=tmp_path / "kept")
     assert str(tmp_path / "kept") in str(info.value)
-    assert len(broken.done) == 6
+    assert len(broken.done) == 11
     times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*.npz")}
-    assert len(times) == 6
+    assert len(times) == 11
     going_on = Counted()
     going_on.fit = broken.fit
     monkeypatch.setattr(ensemble, "fit_member", going_on)
     resumed = small().fit(DATA, checkpoint=tmp_path / "kept")
-    assert len(going_on.done) == 6
-    assert not set(going_on.done) & set(broken.done)
+    assert going_on.done == ["dae-3-0"]
     assert {name: (tmp_path / "kept" / name).stat().st_mtime_ns for name in times} == times
     assert same(resumed, whole)
     assert resumed.latents_.equals(whole.latents_)
     assert resumed.history_.equals(whole.history_)
-    assert not list((tmp_path / "kept").glob("*.part"))
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {*times, "dae-3-0.npz", "manifest.json"}
 
 
 def test_what_a_killed_process_left_half_written_is_no_foreign_file(tmp_path: Path) -> None:
-    for name in (".ensemble.json.part", ".ae-2-0-x1y2.part"):
+    for name in (".manifest-a1b2.part.json", ".ae-2-0-x1y2.part.npz"):
         (tmp_path / name).write_bytes(b"half")
     assert same(small(runs=1).fit(DATA, checkpoint=tmp_path), small(runs=1).fit(DATA))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_members_side_by_side_are_as_one_by_one(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_a_grown_ensemble_keeps_its_members(tmp_path: Path, monkeypatch: pytest.
 )  # fmt: skip
 def test_members_of_other_settings_are_refused(tmp_path: Path, field: str, value: object) -> None:
     small(families=("pca",), n_consensus=2).fit(DATA, checkpoint=tmp_path)
-    with pytest.raises(ValueError, match=r"same profiles and settings; those in .* differ: .* was .*, now .*\. Use"):
+    with pytest.raises(ValueError, match=r"same data and settings; those in .* differ: .* was .*, now .*\. Use"):
         small(families=("pca",), n_consensus=2, **{field: value}).fit(DATA, checkpoint=tmp_path)
 
 
@@ -101,7 +102,7 @@ def test_members_of_other_profiles_are_refused(tmp_path: Path) -> None:
     small(families=("pca",), n_consensus=2).fit(DATA, checkpoint=tmp_path)
     other = DATA.copy()
     other.X[0, 0] += 1
-    with pytest.raises(ValueError, match="same profiles and settings"):
+    with pytest.raises(ValueError, match="same data and settings"):
         small(families=("pca",), n_consensus=2).fit(other, checkpoint=tmp_path)
 
 
@@ -110,16 +111,18 @@ def test_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "foreign" / "notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for name in ("foreign", "file"):
-        with pytest.raises(ValueError, match=r"members are kept in a folder.*Name a"):
+        with pytest.raises(ValueError, match=r"members of an ensemble are kept in a folder.*Name a"):
             small(families=("pca",), n_consensus=2).fit(DATA, checkpoint=tmp_path / name)
     small(families=("rp",)).fit(DATA, checkpoint=tmp_path / "kept")
     (tmp_path / "kept" / "rp-3-1.npz").write_bytes(b"half")
     with pytest.raises(ValueError, match=r"rp-3-1\.npz is not .*\. Delete it"):
         small(families=("rp",)).fit(DATA, checkpoint=tmp_path / "kept")
     (tmp_path / "kept" / "rp-3-1.npz").write_bytes((tmp_path / "kept" / "rp-2-1.npz").read_bytes())
-    with pytest.raises(ValueError, match=r"rp-3-1\.npz is not .*other widths"):
+    with pytest.raises(
+        ValueError, match=r"rp-3-1\.npz should be .* of rp-3-1; it is not \(it is of rp-2-1\)\. Delete it"
+    ):
         small(families=("rp",)).fit(DATA, checkpoint=tmp_path / "kept")
-    (tmp_path / "kept" / "ensemble.json").write_text("{")
+    (tmp_path / "kept" / "manifest.json").write_text("{")
     with pytest.raises(ValueError, match=r"cannot be read .*\. Name a new folder"):
         small(families=("rp",)).fit(DATA, checkpoint=tmp_path / "kept")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.decomposition import PCA
 from galenic.models.deeppert.front import Front
 from galenic.models.deeppert.member import IDLE, Lesson, Member, Task, encoded, fit_member
 from galenic.train import Training
+from galenic.work import plain as files
 
 NONE = np.zeros((80, 0), dtype=np.float32)
 
@@ -75,9 +77,11 @@ def scores(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("family", ["ae", "dae", "vae", "linear", "pca", "ica", "rp"])
-def test_a_member_comes_back_from_its_arrays_and_from_its_seed(family: str, scores: np.ndarray) -> None:
+def test_a_member_comes_back_from_its_file_and_from_its_seed(family: str, scores: np.ndarray, tmp_path: Path) -> None:
     member = fit_member(Task(family, 3, 1), lesson(scores))
-    back = Member.of(member.task, member.arrays())
+    files.save(tmp_path / "member.npz", member)
+    back = files.load(tmp_path / "member.npz", [Member, Task])
+    assert back.task == member.task
     again = fit_member(Task(family, 3, 1), lesson(scores))
     for other in (back, again):
         np.testing.assert_array_equal(encoded(other.layers, scores), encoded(member.layers, scores))

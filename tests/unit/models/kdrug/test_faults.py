@@ -19,7 +19,7 @@ from galenic.models.kdrug.model import KDRUG
 from galenic.models.kdrug.network import Network
 from galenic.models.kdrug.stages import distil_step, fit_step, privileged_step
 from galenic.nn.losses import distill_soft
-from galenic.train import Training, seeded, unreached
+from galenic.train import Training, Where, seeded, unreached
 
 WIDTHS = {"expression": 130, "mutation": 120, "methylation": 118}
 BRIEF = Training(lr=2e-3, max_epochs=2, batch_size=4096, patience=0, monitor="none")
@@ -117,7 +117,7 @@ def test_fault_4_a_pair_alone_is_predicted_as_in_any_batch(batch: dict, head: st
 
 def test_fault_5_the_teacher_is_bit_identical_after_distillation(data: ResponseData) -> None:
     model = KDRUG(n_members=2, n_latent=8, relation=0.1, training=BRIEF)
-    fit = Fit(model, data, np.zeros(len(data), dtype=bool), "cpu", 1, False)
+    fit = Fit(model, data, np.zeros(len(data), dtype=bool), Where(device="cpu"))
     teacher = fit.role("teacher", None)
     before = {name: array.copy() for name, array in teacher.arrays.items()}
     said = [member.grid.copy() for member in teacher.members]

@@ -14,7 +14,7 @@ from galenic.models.scatd.model import ScATD
 from galenic.models.scatd.network import CellClassifier, Placed, encoder_of
 from galenic.nn.residual_vae import ResidualVAE
 from galenic.nn.transfer_losses import mmd
-from galenic.train import Training, seeded
+from galenic.train import Training, Where, seeded
 from galenic.train.terms import unreached
 
 BRIEF = Training(lr=1e-2, max_epochs=3, batch_size=32, patience=0, monitor="none")
@@ -37,7 +37,7 @@ def trained(rng: np.random.Generator, given: Lesson | None = None, **fields: Any
     given = lesson(rng) if given is None else given
     x, y = rows(rng)
     model = ScATD(training=BRIEF, **fields)
-    return train_member(model, given, x, y, y.astype(float), 0, "cpu", False)
+    return train_member(model, given, x, y, y.astype(float), 0, Where(device="cpu"))
 
 
 @pytest.mark.parametrize("spectral", ["none", "all"])
@@ -131,7 +131,7 @@ def test_classes_weigh_the_same_however_many_they_are(rng: np.random.Generator) 
     y = (np.arange(200) < 20).astype(np.intp)
     x = np.zeros((200, D))
     model = ScATD(training=Training(lr=1e-2, max_epochs=40, batch_size=50, monitor="none"), augment="none", tomek=False)
-    net, _ = train_member(model, lesson(rng, target=None), x, y, y.astype(float), 0, "cpu", False)
+    net, _ = train_member(model, lesson(rng, target=None), x, y, y.astype(float), 0, Where(device="cpu"))
     with torch.no_grad():
         # By the sizes of the classes alone it would be ln(20 / 180) = -2.2.
         assert abs(float(net(torch.zeros(1, D))[0])) < 1.0

@@ -1,0 +1,61 @@
+"""How large the sheets of a spreadsheet are, before a library that holds every cell reads them."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+from galenic.data.limits import memory_left
+
+CELL = re.compile(rb'<(?:\w+:)?(c|row)\b[^>]{0,200}?\br="([A-Z]{0,9})(\d{1,12})"')
+"""Places of cells and rows, as sheets say them."""
+OF_A_CELL = 8
+"""Bytes of an empty cell in memory."""
+LARGEST_RATIO = 200
+"""Sheets are rarely packed smaller; what is, and unpacks to more than SMALL, was made to fill the memory."""
+SMALL = 1 << 26
+PART = 1 << 20
+
+
+def require_sheets(path: Path) -> None:
+    """Raise ``ValueError`` if the sheets of an xlsx file unpack to more than sheets do, or have cells too far out."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+            sheets = [part for part in archive.infolist() if re.search(r"sheet[^/]*\.xml$", part.filename, re.I)]
+            most = max(SMALL, LARGEST_RATIO * path.stat().st_size)
+            cells = max((_extent(archive, part) for part in sheets), default=0) if size <= most else 0
+    except Exception as error:
+        raise ValueError(
+            f"{path.name} should be a whole xlsx file; it cannot be read ({type(error).__name__}: {str(error)[:200]}). "
+            "Save it again."
+        ) from error
+    if size > most or OF_A_CELL * cells > memory_left() // 4:
+        what = f"unpacks to {size:,} bytes" if size > most else f"spans {cells:,} cells, which do not fit into memory"
+        raise ValueError(
+            f"{path.name} should be a spreadsheet with one table a sheet; it {what}. Delete what lies far outside of "
+            "the table, or save the sheet as CSV."
+        )
+
+
+def _extent(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
+    """Rows x columns of the rectangle that holds every cell."""
+    n_rows = n_columns = 0
+    with archive.open(part) as stream:
+        rest = b""
+        while block := stream.read(PART):
+            text = rest + block
+            for what, letters, digits in CELL.findall(text):
+                n_rows = max(n_rows, int(digits))
+                n_columns = max(n_columns, _number(letters)) if what == b"c" else n_columns
+            rest = text[-300:]
+    return n_rows * max(n_columns, 1)
+
+
+def _number(letters: bytes) -> int:
+    """A column by its letters: A is 1, AA is 27."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - 64
+    return number

@@ -1,0 +1,176 @@
+"""What once ended in a traceback, a hang or a leak: the fewest bytes that did it, read or refused in words now."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+import torch
+from anndata import AnnData
+from hostile.law import outcome
+
+from galenic import plan
+from galenic.data import read
+from galenic.data.gctx.gctx import write_gctx
+from galenic.data.limits import map_array
+from galenic.data.read.matrices import open_h5ad
+from galenic.data.read.target_pairs import gene_list
+from galenic.evaluate.split_files import read_split
+from galenic.foundation.chunks import Chunks
+from galenic.foundation.geneformer_dictionaries import read_dictionaries
+from galenic.foundation.geneformer_network import read_shape
+from galenic.foundation.weights import read_pickle, read_tensors
+from galenic.models.base import load
+from galenic.report import run as runs
+from galenic.search.index import SimilarityIndex
+
+
+def split(path: Path) -> None:
+    read_split(pd.DataFrame(index=["a"]), path)
+
+
+def drugs(path: Path) -> None:
+    pairs = pd.DataFrame({"cell": ["a"], "drug": ["1"], "ln_ic50": [0.5]})
+    read.response_data(pairs, drugs=path)
+
+
+FILES = {
+    "a broken bz2 stream": (read.table, "a.csv", b"BZh9" + bytes(20)),
+    "a zip whose list lies outside": (read.table, "a.csv", b"PK\x03\x04PK\x05\x06" + b"\0" * 8 + b"\xff" * 8 + b"\0\0"),
+    "nothing but a mark of UTF-8": (read.matrix, "a.csv", b"\xef\xbb\xbf"),
+    "a header that is one blank": (read.matrix, "a.csv", b"\xef\xbb\xbf\r\n,,\r\n"),
+    "two columns without a name": (gene_list, "a.csv", b",,a\nx,y,1\n"),
+    "two columns of drugs without a name": (drugs, "a.csv", b"\tacetate\tCCO\t\n3\tbenzene\tc1ccccc1\tA\n"),
+    "a split with too many fields": (split, "a.csv", b"id,fold_0\na,train\nb,c,d,e\n"),
+    "a split in another encoding": (split, "a.csv", b"id,\xff\na,train\n"),
+    "an empty split": (split, "a.csv", b"\n"),
+    "a plan in another encoding": (plan.read, "p.toml", b"title = '\xff'"),
+    "a plan with a number of 5,000 digits": (plan.read, "p.toml", b"a = " + b"9" * 5000),
+    "a plan with endless folds": (plan.read, "p.toml", b"[split]\nfolds = inf"),
+    "a plan whose split is text": (plan.read, "p.toml", b"split = 'cell'"),
+    "a plan whose models are text": (plan.read, "p.toml", b"model = ['KDRUG']"),
+    "a plan whose file is a number": (plan.read, "p.toml", b"[data]\nresponse = 3"),
+    "a plan with parts of a number": (plan.read, "p.toml", b"[[model]]\nname = 'Ridge'\n'seed.x' = 1"),
+    "a dictionary in another encoding": (read_dictionaries, "token_dictionary.json", b'{"\xdc": 1}'),
+    "a dictionary within dictionaries": (read_dictionaries, "token_dictionary.json", b"[" * 9999),
+    "a token that is text": (read_dictionaries, "tokens.tsv", b"ensembl_id\ttoken\n<pad>\t1e\nENSG00000141510\tx\n"),
+    "weights with names that are no text": (read_tensors, "a.bin", b""),
+    "layers without end": (read_shape, "config.json", b""),
+    "text of a list of lists": (read_pickle, "a.pkl", b"\x80\x02cbuiltins\nstr\n(]tR."),
+    "a header of NumPy that ends early": (map_array, "a.npy", b"\x93NUMPY\x01\x00\x76\x00{'a': (" + b" " * 111 + b"\n"),
+}  # fmt: skip
+
+
+def made(name: str) -> bytes:
+    """Content that is not worth writing out."""
+    if name == "layers without end":
+        sizes = {"vocab_size": 5, "hidden_size": 4, "num_attention_heads": 2, "intermediate_size": 4}
+        return json.dumps(sizes | {"max_position_embeddings": 4, "num_hidden_layers": 10**9}).encode()
+    stream = io.BytesIO()
+    torch.save({"a": torch.ones(1)}, stream)
+    content = bytearray(stream.getvalue())
+    with zipfile.ZipFile(stream) as archive:
+        place = archive.start_dir
+    content[place + 46] = 0xC6
+    content[place + 9] |= 0x08
+    return bytes(content)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files(name: str, tmp_path: Path) -> None:
+    how, file, content = FILES[name]
+    (tmp_path / file).write_bytes(content or made(name))
+    assert outcome(how, tmp_path / file) == "refused"
+
+
+@pytest.mark.parametrize("values", [[[1, 2]], [{"a": 1}], [b"\xff"]])
+def test_columns_of_lists_records_and_bytes(values: list[object], tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"cell": ["a"], "drug": values, "ln_ic50": [0.5]}), tmp_path / "a.csv")
+    assert outcome(read.response_data, tmp_path / "a.csv") == "refused"
+
+
+def test_what_pandas_is_told_in_a_parquet_file(tmp_path: Path) -> None:
+    table = pa.table({"a": [1], "b": ["x"]}).replace_schema_metadata({"pandas": "{"})
+    parquet.write_table(table, tmp_path / "a.csv")
+    assert outcome(read.table, tmp_path / "a.csv") == "refused"
+
+
+def test_places_of_a_sparse_matrix_outside_of_it(tmp_path: Path) -> None:
+    """They were read from, and written to, memory of others."""
+    from scipy import sparse
+
+    adata = AnnData(sparse.csr_matrix(np.eye(3, dtype=np.float32)))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        file["X/indices"][1] = 10**6
+    for how in (read.matrix, read.profiles, lambda path: open_h5ad(path, backed=True)):
+        assert outcome(how, tmp_path / "a.h5ad") == "refused"
+
+
+def test_a_heap_of_texts_that_ends_nowhere(tmp_path: Path) -> None:
+    """HDF5 read it for ever."""
+    path = tmp_path / "a.h5ad"
+    AnnData(np.eye(2, dtype=np.float32)).write_h5ad(path)
+    content = bytearray(path.read_bytes())
+    at = content.find(b"GCOL") + 16
+    while number := int.from_bytes(content[at : at + 2], "little"):
+        assert number
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+    content[at + 8 : at + 16] = bytes(8)
+    path.write_bytes(content)
+    assert outcome(open_h5ad, path) == "refused"
+
+
+@pytest.mark.parametrize("where", ["0/META/COL", "0/META/ROW/id", "0/META/COL/id"])
+def test_gctx_with_a_number_where_a_group_should_be(where: str, tmp_path: Path) -> None:
+    path = write_gctx(AnnData(pd.DataFrame({"5720": [1.5]}, index=["p1"]).astype("float32")), tmp_path / "a.gctx")
+    with h5py.File(path, "r+") as file:
+        del file[where]
+        file[where] = 3.0
+    assert outcome(read.profiles, path) == "refused"
+
+
+@pytest.mark.parametrize(
+    "entry", [{"outputs": [{"a": 1}]}, {"fields": [1]}, {"data": "x"}, {"format": float("inf")}, {"warnings": 0.5}]
+)
+def test_entries_of_another_kind_in_a_record(entry: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, **entry}))
+    assert outcome(runs.read, tmp_path) == "refused"
+
+
+@pytest.mark.parametrize("about", ["{", "[]", '{"format": []}', '{"format": 2}', "\udcff"])
+def test_records_of_an_index(about: str, tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_bytes(about.encode("utf-8", errors="surrogateescape"))
+    assert outcome(SimilarityIndex.load, tmp_path) == "refused"
+
+
+def test_a_manifest_without_end(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[" * 9999)
+    assert outcome(lambda folder: Chunks(folder, {}), tmp_path) == "refused"
+
+
+def test_links_that_lead_out_of_a_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    header = {"format": 1, "class": "Ridge", "fields": {}, "spec": {}, "weights_sha256": ""}
+    (tmp_path / "model" / "model.json").write_text(json.dumps(header))
+    for place in ("/dev/zero", "../secret"):
+        (tmp_path / "secret").write_bytes(pickle.dumps(1))
+        (tmp_path / "model" / "weights.safetensors").unlink(missing_ok=True)
+        (tmp_path / "model" / "weights.safetensors").symlink_to(place)
+        with pytest.raises(ValueError, match="a folder should hold its own files"):
+            load(tmp_path / "model")
+
+
+def test_a_tensor_that_repeats_one_number(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1).expand(10**12)}, tmp_path / "a.bin")
+    with pytest.raises(ValueError, match="should hold all their numbers"):
+        read_tensors(tmp_path / "a.bin")
