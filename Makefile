@@ -4,6 +4,8 @@
 #   make check           formatting, lint, types
 #   make bench           accuracy and speed on the real data beside the checkout (some hours); see docs/benchmarks.md
 #   make bench-speed     speed alone (about an hour); fails where a ratio fell below the one in benchmarks/ratios.json
+#   make bench-speed     of these the speed, memory and scaling alone, compared with the last stored ratios (an hour)
+#   make nightly         fuzzing of every reader, and fits that are killed and resumed (some hours)
 #   make docs            the documentation, in docs/_build
 # The tests run on every core, a file at a time, with one thread each: threads that wait for each other cost more than they save.
 # TORCH_INDEX=URL takes torch from another index, for example one with wheels for the CPU only.
@@ -19,7 +21,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 
-.PHONY: demo test check bench bench-speed docs clean
+.PHONY: demo test check bench bench-speed nightly docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -70,6 +72,11 @@ bench-speed: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratios.py $(SPEED) benchmarks/engines.py --engines $(ENGINES)
 	$(BIN)/python benchmarks/ratios.py $(SPEED) benchmarks/scale_profiles.py --out runs/scale_profiles --profiles $(PROFILES)
 	$(BIN)/python benchmarks/speed_page.py $(SPEED) --page docs/benchmarks.md $(SPEED_PAGE)
+
+# Some hours: every reader against 100,000 hostile files, and 500 fits that are killed and resumed.
+nightly: $(VENV)/.installed-dev-$(EXTRAS)
+	$(BIN)/python tests/fuzz/nightly.py --cases 100000
+	GALENIC_KILLS=500 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/science/test_killed.py
 
 docs: $(VENV)/.installed-dev-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

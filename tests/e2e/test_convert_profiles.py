@@ -15,6 +15,7 @@ from anndata import AnnData
 from commands import DATA, galenic
 
 from galenic.cli.profiles import SimulatedFlags
+from galenic.data.convert import convert
 from galenic.data.gctx.gct import write_gct
 from galenic.data.gctx.gctx import write_gctx
 from galenic.data.read import profiles
@@ -228,6 +229,22 @@ def test_where_the_system_lets_nothing_be_written(folder: Path, out: str) -> Non
     shown = galenic("data", "convert", "GSE70138_level3.gct", "--genes", "all", "--out", out, cwd=folder)
     assert shown.returncode == 2, shown.stderr
     assert "should be a place to write to; the system refuses it (File name too long). Check" in shown.stderr
+
+
+def test_commands_leave_a_converted_folder_on_disk(tmp_path: Path) -> None:
+    from galenic.cli.profiles import on_disk
+
+    simulated(n_perturbagens=4, n_genes=30).write_h5ad(tmp_path / "given.h5ad")
+    convert(tmp_path / "given.h5ad", tmp_path / "store", dtype="float16")
+    folder = [str(tmp_path / "store")]
+    adata = on_disk(folder, None)
+    assert adata is not None
+    assert adata.X.dtype == np.float16
+    assert not adata.X.flags.writeable  # a memory map, as open_store gives it
+    assert on_disk(folder, "landmark") is not None  # all of them are
+    assert on_disk(folder, None, "genes.csv") is None
+    assert on_disk([*folder, *folder], None) is None
+    assert on_disk([str(tmp_path / "given.h5ad")], None) is None
 
 
 def test_profiles_are_simulated_from_the_command_line(tmp_path: Path) -> None:

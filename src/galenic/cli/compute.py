@@ -54,7 +54,8 @@ class DeviceFlags:
     precision: str = "32-true"
 
 
-ENGINE = ("jobs", "backend", "address", "devices", "nodes", "strategy")
+ENGINE = ("jobs", "backend", "address")
+DEVICES = ("devices", "nodes", "strategy")
 """What is not put on record: results are the same with any of it."""
 
 

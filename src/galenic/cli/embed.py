@@ -67,7 +67,7 @@ def embed(folder: str, data: str, out: str, how: EmbedFlags) -> None:
     """Read profiles, embed them, and write vectors and flags whole or not at all."""
     import pandas as pd
 
-    from galenic.cli.profiles import say_columns
+    from galenic.cli.profiles import on_disk, say_columns
     from galenic.data import read
     from galenic.models.base import load
     from galenic.models.profiles.profile_model import ProfileModel
@@ -89,7 +89,9 @@ def embed(folder: str, data: str, out: str, how: EmbedFlags) -> None:
             f"a model of profiles is expected (readacross, shrinkage-lda, ...); {folder} holds a "
             f"{type(model).__name__}. Name another run."
         )
-    adata = read.profiles(data, gene_info=how.gene_info, sample_info=how.sample_info)
+    adata = on_disk([data], None, how.gene_info, how.sample_info)
+    if adata is None:
+        adata = read.profiles(data, gene_info=how.gene_info, sample_info=how.sample_info)
     say_columns(data, adata)
     vectors = model.embed(adata, device=how.device)
     name = f"X_{type(model).__name__.lower()}"

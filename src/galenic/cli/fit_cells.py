@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from galenic.cli.cells import LineFlags
-from galenic.cli.compute import ENGINE, DeviceFlags, EngineFlags, engaged
+from galenic.cli.compute import DEVICES, ENGINE, DeviceFlags, EngineFlags, engaged
 from galenic.cli.flags import add, collect
 
 if TYPE_CHECKING:
@@ -134,7 +134,11 @@ def fit(model: Any, out: str, lines: LineFlags, how: TargetFlags, own: EncoderFl
         require_drugs(lines, asked, data)
         require_one_drug(asked, how)
     name = type(model).__name__
-    kept = {key: value for key, value in asdict(how).items() if key not in (*ENGINE, "overwrite", "resume", "device")}
+    kept = {
+        key: value
+        for key, value in asdict(how).items()
+        if key not in (*ENGINE, *DEVICES, "overwrite", "resume", "device")
+    }
     fields = {"model": name, **to_dict(model), "lines": lines.recipe(), **kept, "drugs": asked,
               "encoder": own.encoder if own else None}  # fmt: skip
     with (

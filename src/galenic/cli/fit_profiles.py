@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from galenic.cli.compute import ENGINE, engaged
+from galenic.cli.compute import DEVICES, ENGINE, engaged
 from galenic.cli.flags import RunFlags, add, collect
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def fit(model: Any, out: str, data: ProfileDataFlags, how: JudgeFlags, members: 
     name, has_members = type(model).__name__, is_ensemble(type(model))
     if has_members and task is not None:
         ensembles.require_room_in_folds(model, adata.n_obs, how.folds)
-    judged = {key: value for key, value in asdict(how).items() if key not in (*ENGINE, "overwrite", "resume")}
+    judged = {key: value for key, value in asdict(how).items() if key not in (*ENGINE, *DEVICES, "overwrite", "resume")}
     floors = [] if task is None else list(task.floors())
     fields = {"model": name, **to_dict(model), "data": asdict(data), **judged, "floors": floors}
     with (

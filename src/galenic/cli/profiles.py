@@ -180,6 +180,9 @@ def read_files(files: list[str], flags: ProfileFlags, *, say: bool = True) -> An
     from galenic.data.profiles import coverage_lines, join_phases
 
     genes = None if flags.genes == "all" else "landmark"
+    mapped = on_disk(files, genes, flags.gene_info, flags.sample_info)
+    if mapped is not None:
+        return mapped
     phases = {}
     infos = sample_infos(files, flags.sample_info)
     for name, file, info in zip(phases_of(files), files, infos, strict=True):
@@ -192,6 +195,19 @@ def read_files(files: list[str], flags: ProfileFlags, *, say: bool = True) -> An
     if say:
         typer.echo("\n".join(coverage_lines(coverage)))
     return joined
+
+
+def on_disk(files: list[str], genes: str | None, *tables: object) -> AnnData | None:
+    """The folder of 'galenic data convert', left where it is, if all of it is wanted and nothing is joined to it."""
+    from galenic.data.gctx.selection import N_LANDMARKS
+    from galenic.data.store import is_store, open_store
+
+    if len(files) != 1 or any(tables) or not is_store(files[0]):
+        return None
+    adata = open_store(files[0])
+    is_landmark = adata.var.get("landmark")
+    whole = genes is None or (adata.n_vars == N_LANDMARKS if is_landmark is None else bool(is_landmark.all()))
+    return adata if whole else None
 
 
 def say_columns(file: str, adata: AnnData) -> None:

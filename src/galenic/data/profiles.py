@@ -97,7 +97,7 @@ def treatments(
     Returns
     -------
     profiles : AnnData
-        A copy with ``obs["label"]``, text.
+        A copy with ``obs["label"]``, text; over the same memory map where the profiles are one and all stay.
     coverage : DataFrame
         Columns ``step, kept, dropped, why, examples``; one row for each kind of profile that left.
 
@@ -136,7 +136,11 @@ def treatments(
             f"some of the {adata.n_obs:,} profiles should be treatments ({first(keep, 6)}); none is: "
             f"{'; '.join(f'{row[2]:,} {row[3]} ({row[4]})' for row in rows)}. Name their types with keep=."
         )
-    kept = adata[left].copy()
+    X = adata.X
+    if left.all() and isinstance(X, np.ndarray) and not X.flags.writeable:  # a memory map stays one
+        kept = AnnData(X, obs=adata.obs.copy(), var=adata.var.copy(), uns=dict(adata.uns))
+    else:
+        kept = adata[left].copy()
     kept.obs["label"] = labels[left]
     return kept, coverage
 

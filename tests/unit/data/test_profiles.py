@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -407,3 +408,17 @@ def test_files_of_different_row_order_are_joined(shared):
     assert joined.shape == (171, 12_303)
     assert coverage["dropped"].tolist() == [25, 25, 0, 0]
     np.testing.assert_array_equal(joined[two.obs_names, "5720"].X, two[:, "5720"].X)
+
+
+def test_a_memory_map_stays_one_where_every_profile_is_a_treatment(tmp_path: Path) -> None:
+    values = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", dtype=np.float16, shape=(3, 2))
+    values.flush()
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r").view(np.ndarray)
+    obs = pd.DataFrame({"pert_type": ["trt_cp"] * 3, "pert_id": list("aab")}, index=list("xyz"))
+    given = AnnData(mapped, obs=obs)
+    kept, _ = treatments(given)
+    assert np.shares_memory(kept.X, mapped)
+    assert kept.obs["label"].tolist() == list("aab")
+    assert "label" not in given.obs
+    given.obs.loc["x", "pert_type"] = "ctl_vehicle"
+    assert not np.shares_memory(treatments(given)[0].X, mapped)
