@@ -6,7 +6,6 @@ import doctest
 import itertools
 import re
 import shlex
-import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import galenic
+from galenic.cli.main import app
 
 ROOT = Path(galenic.__file__).parent
 README = Path(__file__).parents[2] / "README.md"
@@ -39,7 +39,7 @@ def blocks(language: str, page: Path = README) -> list[str]:
 
 
 PAGES = [README, *(METHODS / f"{name}.md" for name in ("kdrug", "readacross", "xtransfercdr", "deeppert", "floors"))]
-WITH_COMMANDS = [README, *sorted(METHODS.glob("*.md"))]
+WITH_COMMANDS = [README, *sorted(METHODS.glob("*.md")), *sorted(METHODS.parent.glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -51,7 +51,9 @@ def test_python_of_the_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytes
         exec(compile(block, page.name, "exec"), {})
 
 
-def test_commands_of_the_pages_are_understood(tmp_path: Path) -> None:
+def test_commands_of_the_pages_are_understood(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each galenic line of README and methods parses: its verb and every flag exist."""
     lines = [
         line
@@ -61,15 +63,17 @@ def test_commands_of_the_pages_are_understood(tmp_path: Path) -> None:
         if line.startswith("galenic ")
     ]
     assert len(lines) >= 5
+    monkeypatch.setenv("COLUMNS", "200")
+    flags: dict[tuple[str, ...], str] = {}
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
-        verb = itertools.takewhile(lambda word: word.replace("-", "a").isalpha() and not word.startswith("-"), words)
-        shown = subprocess.run(
-            [Path(sys.executable).with_name("galenic"), *verb, "--help"],
-            capture_output=True,
-            text=True,
-            env={"COLUMNS": "200"},
-        )
-        assert shown.returncode == 0, line
+        verb = tuple(itertools.takewhile(lambda word: word.replace("-", "a").isalpha() and word[0] != "-", words))
+        if verb not in flags:
+            # In this process: each verb of its own would import torch again.
+            monkeypatch.setattr(sys, "argv", ["galenic", *verb, "--help"])
+            with pytest.raises(SystemExit) as ended:
+                app(prog_name="galenic")
+            assert ended.value.code == 0, line
+            flags[verb] = capsys.readouterr().out
         for flag in (word for word in words if word.startswith("--")):
-            assert flag in shown.stdout, f"{line}: no flag {flag}"
+            assert flag in flags[verb], f"{line}: no flag {flag}"

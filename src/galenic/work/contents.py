@@ -61,6 +61,9 @@ def _parts(value: Any) -> tuple[str, list[Any]]:
     """What kind of thing it is, and what is in it: bytes, arrays of numbers, and values to be taken apart in turn."""
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
         return type(value).__name__, [repr(value).encode()]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # first: its fields may be named like methods
+        fields = [field.name for field in dataclasses.fields(value) if field.init]
+        return type(value).__name__, [part for name in fields for part in (name, getattr(value, name))]
     if isinstance(value, (np.ndarray, np.generic)):
         return "array", [_texts(np.asarray(value)) if value.dtype.kind == "O" else np.asarray(value)]
     if isinstance(value, pd.DataFrame):
@@ -88,9 +91,6 @@ def _parts(value: Any) -> tuple[str, list[Any]]:
         return "tensor", [value.detach().cpu().numpy()]
     if callable(value) and hasattr(value, "__qualname__"):
         return "function", [f"{value.__module__}.{value.__qualname__}"]
-    if dataclasses.is_dataclass(value):
-        fields = [field.name for field in dataclasses.fields(value) if field.init]
-        return type(value).__name__, [part for name in fields for part in (name, getattr(value, name))]
     return type(value).__name__, [vars(value)] if hasattr(value, "__dict__") else [repr(value)]
 
 

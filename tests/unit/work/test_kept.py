@@ -74,3 +74,11 @@ def test_a_digest_tells_values_shapes_kinds_and_order(rng: np.random.Generator) 
     assert digest(x.copy(order="F")) == digest(x)
     assert digest("a", "bc") != digest("ab", "c")
     assert digest(sparse.csr_matrix(x)) == digest(sparse.csr_matrix(x))
+
+
+def test_the_checksum_of_a_model_is_that_of_its_fields_whatever_they_are_called() -> None:
+    from galenic import KDRUG
+    from galenic.work.contents import contents
+
+    assert contents(KDRUG()) == contents(KDRUG())
+    assert len({contents(model) for model in (KDRUG(), KDRUG(detach=not KDRUG().detach), KDRUG(seed=1))}) == 3
