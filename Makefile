@@ -69,7 +69,7 @@ bench-speed: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/search_speed.py $(if $(COPAIRS),--copairs-python $(COPAIRS)) --out $(SPEED)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/encoders.py --out $(SPEED)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cells_scale.py --out runs/cells_scale --results $(SPEED)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratios.py $(SPEED) benchmarks/engines.py --engines $(ENGINES)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engines.py --engines $(ENGINES) --out $(SPEED)
 	$(BIN)/python benchmarks/ratios.py $(SPEED) benchmarks/scale_profiles.py --out runs/scale_profiles --profiles $(PROFILES)
 	$(BIN)/python benchmarks/speed_page.py $(SPEED) --page docs/benchmarks.md $(SPEED_PAGE)
 

@@ -1,6 +1,6 @@
 """Eight independent fits with one worker and with two, on loky, Dask and Ray; and what each engine costs by itself.
 
-    OMP_NUM_THREADS=1 python benchmarks/engines.py [--engines loky,dask,ray] [--fits 8] [--epochs 12]
+    OMP_NUM_THREADS=1 python benchmarks/engines.py [--engines loky,dask,ray] [--fits 8] [--epochs 12] [--out DIR]
 
 On a machine of two cores that does nothing else. A worker computes in one thread. "With one worker" is one process and
 one thread, so that the speed-up says what a second worker brings.
@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ratios import Ratios
 
 import galenic
 from galenic.data.response import ResponseData
@@ -48,7 +50,9 @@ def took(function: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - began, found
 
 
-def measured(name: Any, data: ResponseData, n_fits: int, epochs: int, alone: float, expected: dict[str, Any]) -> None:
+def measured(
+    name: Any, data: ResponseData, n_fits: int, epochs: int, alone: float, expected: dict[str, Any], kept: Ratios
+) -> None:
     """Print a line about one engine."""
     jobs = {f"fit {seed}": (data, epochs, seed) for seed in range(n_fits)}
     warm = {str(number): (number,) for number in range(4)}
@@ -59,17 +63,19 @@ def measured(name: Any, data: ResponseData, n_fits: int, epochs: int, alone: flo
         dict(fan_out(nothing, warm, n_jobs=2))
         start = time.perf_counter() - begun
         together, found = took(lambda: dict(fan_out(fit, jobs, n_jobs=2)))
+        again, _ = took(lambda: dict(fan_out(fit, jobs, n_jobs=2)))
         idle, _ = took(lambda: dict(fan_out(nothing, empty, n_jobs=2)))
         four, _ = took(lambda: dict(fan_out(nothing, warm, n_jobs=2)))
         large = {str(number): (matrix, number) for number in range(EMPTY)}
         shared, _ = took(lambda: dict(fan_out(looked_at, large, n_jobs=2)))
     same = all(np.array_equal(found[job], expected[job]) for job in jobs)
-    print(
-        f"{name}: started in {start:.1f} s; {n_fits} fits on 2 workers {together:.1f} s, speed-up "
-        f"{alone / together:.2f}; a fan-out of 4 empty jobs {four:.2f} s, each further job "
+    kept.ratio(f"{n_fits} fits on 2 workers of {name} that are there", alone / again, against="1 worker", wall=True)
+    kept.say(
+        f"{name}: started in {start:.1f} s; {n_fits} fits on 2 new workers, which import galenic "
+        f"first, {together:.1f} s, speed-up {alone / together:.2f}; on workers that are there {again:.1f} s, speed-up "
+        f"{alone / again:.2f}; a fan-out of 4 empty jobs {four:.2f} s, each further job "
         f"{1e3 * max(idle - four, 0) / (EMPTY - 4):.1f} ms; {EMPTY} jobs that share {matrix.nbytes / 1e6:,.0f} MB "
-        f"{shared:.2f} s; results {'the same bit for bit' if same else 'DIFFER'}",
-        flush=True,
+        f"{shared:.2f} s; results {'the same bit for bit' if same else 'DIFFER'}"
     )
 
 
@@ -78,15 +84,18 @@ def main() -> None:
     parser.add_argument("--engines", default="loky,dask,ray")
     parser.add_argument("--fits", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--out", type=Path, help="folder of the results")
     given = parser.parse_args()
+    kept = Ratios("engines")
     data = screen(n_cells=200, n_drugs=30, n_genes=500, seed=0)[0]
     jobs = {f"fit {seed}": (data, given.epochs, seed) for seed in range(given.fits)}
     with one_thread():
         fit(data, 1, 0)
         alone, expected = took(lambda: dict(fan_out(fit, jobs)))
-    print(f"one after another: {given.fits} fits {alone:.1f} s, {alone / given.fits:.1f} s each", flush=True)
+    kept.say(f"one after another: {given.fits} fits {alone:.1f} s, {alone / given.fits:.1f} s each")
     for name in given.engines.split(","):
-        measured(name, data, given.fits, given.epochs, alone, expected)
+        measured(name, data, given.fits, given.epochs, alone, expected, kept)
+    kept.keep(given.out)
 
 
 if __name__ == "__main__":
