@@ -40,14 +40,14 @@ REMARKS = {
     "libraries. Exponents are of seconds of a core, from the least size to the largest; where one is far below 1, what "
     "does not depend on the size still prevails. Predictions of XTransferCDR are for conditions, of which there are as "
     "many at every size.",
-    "engines": "On a machine that did nothing else. A new worker spends about four seconds on importing torch and galenic, "
-    "which short fits feel. In workers of Dask and Ray each fit took half as long again as in those of loky, one thread "
-    "in each; the reason was not found. Memory grows in loky's workers until they are replaced, which costs their "
-    "imports again.",
+    "engines": "On a machine that did nothing else. A new worker spends about four seconds on importing torch and "
+    "galenic, which short fits feel. In workers of Dask and Ray each fit took half as long again as in those of loky, "
+    "one thread in each; the reason was not found. Memory grows in loky's workers until they are replaced, which costs "
+    "their imports again.",
     "scale_profiles": "--profiles 100000, 400000 (one thread) and 1670000 (two), each step in a process that may hold "
-    "no more than 4 GB; the larger two ran beside much other work, which moves their seconds and not their memory. Up to "
-    "2 GB of features are held, beyond that they are computed again each epoch: 400,000 profiles hold more than 1.67 "
-    "million.",
+    "no more than 4 GB; the larger two ran beside much other work, which moves their seconds and not their memory. Up "
+    "to 2 GB of features are held, beyond that they are computed again each epoch: 400,000 profiles hold more than "
+    "1.67 million.",
     "speed": "The memory of the first lines is that of the largest process that reads, Python and its libraries "
     "included.",
     "perturbation_speed": "Rows of data frames are read as the published loader reads them.",
