@@ -170,8 +170,9 @@ def _geneformer(data: Any, out: Any) -> Any:
 def encode(encoder: Any, name: str, data: str, out: str, how: EncodeFlags) -> None:
     """Read counts, say what of them reaches the encoder, encode them, and write the vectors whole or not at all."""
     from galenic.cli.inputs import symbols
+    from galenic.train.fabric import launched
 
-    fabric = None if how.devices == 1 else _launched(how)
+    fabric = launched(devices=how.devices, device=how.device)
     leads = fabric is None or fabric.is_global_zero
     adata, is_file = _opened(data)
     where: dict[str, Any] = {"genes": how.gene_column, "layer": how.layer, "aliases": symbols(how.aliases)}
@@ -198,31 +199,6 @@ def encode(encoder: Any, name: str, data: str, out: str, how: EncodeFlags) -> No
     typer.echo(f"{len(vectors):,} cells, {vectors.shape[1]:,} numbers each: {out}")
     if how.checkpoint:
         typer.echo(f"{how.checkpoint} is no longer needed")
-
-
-def _launched(how: EncodeFlags) -> Any:
-    """The same command once more for each further device, joined by a Fabric; this process is the first."""
-    import torch
-
-    from galenic.train.devices import pick
-
-    place = pick(how.device)
-    here = {"cuda": torch.cuda.device_count(), "cpu": how.devices}.get(place.type, 1)
-    if how.devices < 1 or how.devices > here:
-        raise ValueError(
-            f"--devices should be from 1 to {max(here, 1):,}, the devices of kind {place.type} that are here; received "
-            f"{how.devices:,}. Ask for fewer."
-        )
-    try:
-        from lightning.fabric import Fabric
-    except ImportError as error:
-        raise ValueError(
-            f"several devices are joined by lightning, which is not installed ({error}). Install galenic[scale], or "
-            "leave --devices out."
-        ) from error
-    fabric = Fabric(accelerator=place.type, devices=how.devices, strategy="ddp")
-    fabric.launch()
-    return fabric
 
 
 def _require_named(path: str | None, flag: str, shown: str, published: str) -> str:
