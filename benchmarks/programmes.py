@@ -28,7 +28,7 @@ from sklearn.metrics import roc_auc_score
 import galenic
 from galenic.data.simulate import programmes
 from galenic.models.deeppert.member import encoded
-from galenic.report.figures import score_dots
+from galenic.plots.figures import score_dots
 
 N = 8
 SCORES = ("recovery", "auroc", "again")

@@ -15,6 +15,7 @@ ROOT = Path(galenic.__file__).parent
 GROUND = {"data", "nn", "train", "evaluate", "explain", "search"}
 FLOORS = {
     "work": -1,
+    "plots": 0,
     **dict.fromkeys(GROUND, 0),
     "models": 1,
     "foundation": 1,
@@ -23,8 +24,8 @@ FLOORS = {
     "benchmarking": 2,
     "plan": 2,
     "report": 2,
-    "cli": 3,
     "app": 3,
+    "cli": 4,
 }
 ROOMS = sorted(path.stem for path in ROOT.iterdir() if path.stem in FLOORS)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from galenic.plots.figures import coverage_points
 from galenic.report.blocks import Block, Cell, Figures, Section, Table
-from galenic.report.figures import coverage_points
 from galenic.report.run import Run
 from galenic.report.words import NOTHING, UNITS, count, number
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from galenic.plots.cells import RESISTANT, SENSITIVE, group_map, probability_histogram, probability_map
+from galenic.plots.figures import OTHER
 from galenic.report.blocks import Block, Cell, Facts, Figures, Section, Table, Text
 from galenic.report.cells_direction import RARE, abstained, direction, off_threshold, share
-from galenic.report.cells_figures import RESISTANT, SENSITIVE, group_map, probability_histogram, probability_map
-from galenic.report.figures import OTHER
 from galenic.report.run import Run
 from galenic.report.words import NOTHING, count, number
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from galenic.plots.perturbation import N_NAMES, code_map, departure_bars
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
-from galenic.report.perturbation_figures import N_NAMES, code_map, departure_bars
 from galenic.report.run import Run
 from galenic.report.words import count, number
 

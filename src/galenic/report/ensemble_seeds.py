@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from galenic.plots.ensembles import ENSEMBLE, seed_dots
 from galenic.report.blocks import Block, Figures, Text
-from galenic.report.ensemble_figures import ENSEMBLE, seed_dots
 from galenic.report.words import count, number
 
 ENDS = (0.025, 0.975)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from galenic.plots.ensembles import link_map, stability_curve
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
-from galenic.report.ensemble_figures import link_map, stability_curve
 from galenic.report.ensemble_seeds import come_back
 from galenic.report.neighbours import text_of
 from galenic.report.run import Run

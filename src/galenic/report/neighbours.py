@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from galenic.plots.figures import FLOOR, MODEL, OTHER, label
 from galenic.report.blocks import Figures, Section, Text
-from galenic.report.figures import FLOOR, MODEL, OTHER, label
 from galenic.report.run import Run
 from galenic.report.words import NOTHING, count, number
 

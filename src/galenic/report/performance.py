@@ -8,8 +8,8 @@ import pandas as pd
 
 from galenic.evaluate import pearson
 from galenic.evaluate.response import MINIMUM_ROWS
+from galenic.plots.figures import drug_curves, observed, score_dots
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
-from galenic.report.figures import drug_curves, observed, score_dots
 from galenic.report.run import Run
 from galenic.report.scores import EFFECTS, FEWEST_FOLDS, Outcome, Scores, best_of, is_lower_better, is_same
 from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, metric_name, number, score, split_name

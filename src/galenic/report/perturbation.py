@@ -10,9 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from galenic.evaluate import grouped
+from galenic.plots.figures import MAX_POINTS
+from galenic.plots.perturbation import N_NAMED, effect_points
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
-from galenic.report.figures import MAX_POINTS
-from galenic.report.perturbation_figures import N_NAMED, effect_points
 from galenic.report.run import Run
 from galenic.report.scores import Scores, is_lower_better
 from galenic.report.skill import skill_rows

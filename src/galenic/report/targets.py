@@ -7,8 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from scipy import stats
 
+from galenic.plots.figures import FLOOR, MODEL
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
-from galenic.report.figures import FLOOR, MODEL
 from galenic.report.neighbours import text_of
 from galenic.report.run import Run
 from galenic.report.words import count, interval, number, p_value

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from galenic.plots.figures import PARTS, loss_curves
 from galenic.report.blocks import Block, Figures, Section, Text
-from galenic.report.figures import PARTS, loss_curves
 from galenic.report.run import Run
 from galenic.report.words import count, number
 

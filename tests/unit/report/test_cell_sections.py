@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 
 from galenic.evaluate.single_cell import single_cell
+from galenic.plots.cell_genes import contribution_map, force, partner
+from galenic.plots.cells import few_shot_curves, probability_histogram, probability_map
+from galenic.plots.smoothing import local_linear
 from galenic.report import Run, start, write_report
 from galenic.report.blocks import Cell, Figures, Section, Table, Text
 from galenic.report.cells import calls, drug_ranking, maps, threshold_of
-from galenic.report.cells_figures import few_shot_curves, probability_histogram, probability_map
 from galenic.report.cells_genes import faithful, genes, sets
-from galenic.report.cells_genes_figures import contribution_map, force, partner
 from galenic.report.cells_scores import bins_of, cell_calibration, cell_scores, cell_shift, few_shot, scored, source
 from galenic.report.cells_single import by_value, forces
 from galenic.report.sections import biomarkers, glossary, patients
-from galenic.report.smoothing import local_linear
 
 EVIL = '<script>alert("1")</script>'
 N = 120

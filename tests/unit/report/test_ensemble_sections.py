@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from galenic.plots.ensembles import link_map, stability_curve
 from galenic.report import Run, start, write_report
 from galenic.report.blocks import Figures, Table, Text
-from galenic.report.ensemble_figures import link_map, stability_curve
 from galenic.report.ensembles import agreed, dimensions, pathways
 from galenic.report.sections import glossary
 

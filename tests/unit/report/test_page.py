@@ -16,9 +16,9 @@ import pytest
 from galenic import tasks
 from galenic.evaluate import compare
 from galenic.evaluate.response import MINIMUM_ROWS
+from galenic.plots.figures import label, observed
 from galenic.report import Run, start, write_report
 from galenic.report.biology import same_leaders
-from galenic.report.figures import label, observed
 from galenic.report.sections import SECTIONS
 from galenic.report.words import GLOSSARY
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from galenic.plots.figures import MAX_POINTS, score_dots
+from galenic.plots.perturbation import N_NAMED, N_NAMES, _spread, code_map, effect_points, skill_forest
 from galenic.report import Run, start, write_report
 from galenic.report.blocks import Figures, Section, Table, Text
 from galenic.report.codes import codes, interactions, similar
-from galenic.report.figures import MAX_POINTS, score_dots
 from galenic.report.performance import score_figures
 from galenic.report.perturbation import N_ROWS, conditions
-from galenic.report.perturbation_figures import N_NAMED, N_NAMES, _spread, code_map, effect_points, skill_forest
 from galenic.report.sections import answers, glossary, headline
 from galenic.report.skill import skills
 from galenic.report.words import EFFECT_METRICS, metric_name

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from galenic.data.drugs import atom_names, draw_atoms
+from galenic.plots.figures import MAX_LINES, coverage_points, loss_curves
 from galenic.report import Run, start, write_report
 from galenic.report.biology import atoms, ranked_drugs
 from galenic.report.blocks import Cell, Drawings, Figures, Section, Table, Text
 from galenic.report.calibration import calibration, coverage_by_level
-from galenic.report.figures import MAX_LINES, coverage_points, loss_curves
 from galenic.report.page import render
 from galenic.report.training import losses_of, training
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from galenic.report.figures import FLOOR, MAX_POINTS, MODEL, MORE, OTHER, finished, label, plain_numbers
+from galenic.plots.figures import FLOOR, MAX_POINTS, MODEL, MORE, OTHER, finished, label, plain_numbers
 
 SENSITIVE, RESISTANT = "#3b82c4", "#d9822b"
 """As in the drawings of atoms and the bars of genes: blue towards sensitivity, orange towards resistance."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from galenic.report.figures import FLOOR, MODEL, finished, label, plain_numbers, score_dots
+from galenic.plots.figures import FLOOR, MODEL, finished, label, plain_numbers, score_dots
 
 HEAT = [[0, "rgba(59,130,196,1)"], [0.5, "rgba(138,143,152,0.08)"], [1, "rgba(217,130,43,1)"]]
 MOST_TICKS = 18

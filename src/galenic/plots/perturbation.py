@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from galenic.report.figures import (
+from galenic.plots.figures import (
     FLOOR,
     MAX_POINTS,
     MODEL,

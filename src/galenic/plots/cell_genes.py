@@ -7,9 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from galenic.report.cells_figures import RESISTANT, SENSITIVE
-from galenic.report.figures import FLOOR, MAX_POINTS, MODEL, finished, label, plain_numbers
-from galenic.report.smoothing import local_linear
+from galenic.plots.cells import RESISTANT, SENSITIVE
+from galenic.plots.figures import FLOOR, MAX_POINTS, MODEL, finished, label, plain_numbers
+from galenic.plots.smoothing import local_linear
 
 TOWARDS = [[0, RESISTANT], [0.5, "rgba(138,143,152,0.08)"], [1, SENSITIVE]]
 VALUES = [[0, "#440154"], [0.5, "#21918c"], [1, "#fde725"]]

@@ -1,0 +1,1 @@
+"""Figures of results, as Plotly figures: for notebooks, papers, reports and the app."""
