@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galenic.data.checks import first
+from galenic.work.near import did_you_mean
 
 # fmt: off
 CELL = (
@@ -74,7 +75,7 @@ def require_choice(choice: Mapping[str, str | None], known: Iterable[str], colum
     if absent:
         raise ValueError(
             f"the chosen column {absent[0]!r} should be in the response table; it has {first(columns, 12)}. "
-            "Correct the name."
+            f"{did_you_mean(absent[0], columns, 'Correct the name.')}"
         )
 
 

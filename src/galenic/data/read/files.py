@@ -27,6 +27,7 @@ MAGIC = (
     (b"PK\x03\x04", "zip"),
     (b"PAR1", "parquet"),
     (b"\x89HDF\r\n\x1a\n", "h5ad"),
+    (b"MuData (", "h5ad"),  # before the HDF5 proper; its modality of expression is read
     (b"\xd0\xcf\x11\xe0", "xls"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\xff\xfe", "UTF-16"),

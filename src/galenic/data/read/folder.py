@@ -72,6 +72,11 @@ def write(data: ResponseData, folder: str | Path, *, overwrite: bool = False) ->
 def read_folder(folder: str | Path) -> ResponseData:
     """Read what :func:`write` wrote.
 
+    Parameters
+    ----------
+    folder
+        A data folder.
+
     Raises
     ------
     FileNotFoundError

@@ -27,6 +27,11 @@ MANY = 8
 def layout(path: str | Path) -> Layout:
     """What the file at ``path`` is.
 
+    Parameters
+    ----------
+    path
+        A table or matrix; only its head is read.
+
     Returns
     -------
     "response"

@@ -22,6 +22,7 @@ from galenic.data.limits import memory_left, require_room
 from galenic.data.read.columns import ANNOTATION, CELL, DEFAULT_ENTRY, GENE, as_ids, find, plain
 from galenic.data.read.files import TextLayout, kind_of_file, open_bytes, text_layout
 from galenic.data.read.h5ad import h5ad_explained, require_matrix, require_sound_h5ad
+from galenic.data.read.h5mu import is_mudata, read_expression
 from galenic.data.read.tables import (
     LEAST,
     MISSING,
@@ -168,13 +169,17 @@ def read_raw(source: Source, *, sheet: str | None = None) -> RawMatrix:
 
 
 def open_h5ad(path: str | Path, *, backed: bool = False) -> AnnData:
-    """AnnData from an h5ad file or zarr folder; raise ``ValueError`` if it is damaged or something else.
+    """AnnData from an h5ad file or zarr folder, or the expression of a MuData file (.h5mu).
+
+    Raises ``ValueError`` if it is damaged or something else.
 
     With ``backed`` only the rows that are used are read; see :func:`galenic.data.read.zarr_folders.open_zarr`.
     """
     if is_zarr(path):
         return open_zarr(path, backed=backed)
     with h5ad_explained(path):
+        if is_mudata(path):
+            return require_matrix(by_rows(read_expression(path)), Path(path).name)
         require_sound_h5ad(path, lazy=backed)
         return require_matrix(by_rows(read_h5ad(path, backed="r" if backed else None)), Path(path).name)
 

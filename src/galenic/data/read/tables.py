@@ -19,6 +19,7 @@ from galenic.data.checks import first
 from galenic.data.limits import require_room
 from galenic.data.read.files import TextLayout, kind_of_file, not_utf8, open_bytes, text_layout
 from galenic.data.read.spreadsheet import require_sheets
+from galenic.work.near import did_you_mean
 
 MISSING = ["", "NA", "NaN", "nan", "N/A", "#N/A", "n/a", "null", "NULL", "None", "<NA>"]
 LEAST = 4
@@ -250,7 +251,10 @@ def _from_spreadsheet(path: Path, sheet: str | None) -> pd.DataFrame:
             "Save it again."
         ) from error
     if sheet is not None and sheet not in names:
-        raise ValueError(f"{path.name} should have a sheet {sheet!r}; it has {first(names, 8)}. Name one.")
+        raise ValueError(
+            f"{path.name} should have a sheet {sheet!r}; it has {first(names, 8)}. "
+            f"{did_you_mean(sheet, names, 'Name one.')}"
+        )
     frame.columns = pd.Index(["" if str(name).startswith("Unnamed: ") else str(name).strip() for name in frame.columns])
     return frame.dropna(how="all", ignore_index=True).apply(_numbers_where_possible)
 

@@ -8,24 +8,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from galenic.plots.figures import (
-    FLOOR,
-    MAX_POINTS,
-    MODEL,
-    MORE,
-    OTHER,
-    finished,
-    label,
-    mark,
-    plain_numbers,
-    whiskers,
-)
+from galenic.plots.palette import CATEGORIES, FALL, FLOOR, MODEL, RISE, SYMBOLS
+from galenic.plots.style import MAX_POINTS, add_equality, finished, label, mark, plain_numbers, whiskers
 
 N_NAMED = 10  # genes named beside their points
 N_NAMES = 30  # names that a map has room for
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
-PALETTE = (*OTHER, *MORE)
-GAIN, LOSS = "#d9822b", "#3b82c4"  # as the bars of tables: orange to the right of 0, blue to the left
 
 
 def skill_forest(rows: pd.DataFrame) -> go.Figure:
@@ -45,7 +32,7 @@ def skill_forest(rows: pd.DataFrame) -> go.Figure:
     models = list(dict.fromkeys(rows["model"]))
     apart = np.linspace(0.28, -0.28, len(models)) if len(models) > 1 else np.zeros(1)
     figure = go.Figure()
-    for model, offset, colour, symbol in zip(models, apart, cycle(PALETTE), cycle(SYMBOLS), strict=False):
+    for model, offset, colour, symbol in zip(models, apart, cycle(CATEGORIES), cycle(SYMBOLS), strict=False):
         part = rows[rows["model"] == model].assign(value=lambda part: part["skill"])
         shapes = [symbol if best else f"{symbol}-open" for best in part["best"]]
         figure.add_scatter(
@@ -90,17 +77,14 @@ def effect_points(genes: pd.DataFrame) -> go.Figure:
     room = 0.06 * (ends[1] - ends[0]) or 1.0
     low, high = float(min(ends[0], 0) - room), float(max(ends[1], 0) + room)
     figure = go.Figure()
-    for rows, colour, size in ((genes.drop(named.index), MODEL, 5), (named, GAIN, 7)):
+    for rows, colour, size in ((genes.drop(named.index), MODEL, 5), (named, RISE, 7)):
         figure.add_scatter(
             x=plain_numbers(rows["measured"]), y=plain_numbers(rows["predicted"]), mode="markers",
             text=[label(gene) for gene in rows["gene"]],
             marker={"color": colour, "size": size, "opacity": 0.55 if colour == MODEL else 0.95},
             hovertemplate="%{text}<br>measured %{x:.3f}, predicted %{y:.3f}<extra></extra>",
         )  # fmt: skip
-    figure.add_scatter(
-        x=[low, high], y=[low, high], mode="lines", line={"color": FLOOR, "dash": "dash", "width": 1.5},
-        hoverinfo="skip",
-    )  # fmt: skip
+    add_equality(figure, low, high)
     sides = _name_at_the_sides(figure, named, low, high)
     wide = 0.3 * (high - low)  # room for a column of names
     figure.update_xaxes(range=[low - wide * sides[0], high + wide * sides[1]])
@@ -145,11 +129,11 @@ def code_map(points: pd.DataFrame) -> go.Figure:
         Both axes in one scale. Up to ``N_NAMES`` points are named; all show their names on hover.
     """
     contexts = list(dict.fromkeys(points["context"]))
-    is_coloured = 1 < len(contexts) <= len(PALETTE)
+    is_coloured = 1 < len(contexts) <= len(CATEGORIES)
     is_named = len(points) <= N_NAMES
     parts = [(name, points[points["context"] == name]) for name in contexts] if is_coloured else [("", points)]
     figure = go.Figure()
-    for (name, rows), colour, symbol in zip(parts, PALETTE, cycle(SYMBOLS), strict=False):
+    for (name, rows), colour, symbol in zip(parts, CATEGORIES, cycle(SYMBOLS), strict=False):
         names = [label(one, 16) for one in rows["name"]]
         about = [label(one) + (f"<br>{label(where)}" if where else "")
                  for one, where in zip(rows["name"], rows["context"], strict=True)]  # fmt: skip
@@ -188,7 +172,7 @@ def departure_bars(genes: pd.DataFrame, limit: float) -> go.Figure:
     figure.add_bar(
         x=plain_numbers(rows["residual"]), y=list(range(len(rows))), orientation="h", width=0.7,
         text=[label(gene) for gene in rows["gene"]], textposition="none",
-        marker={"color": [GAIN if value > 0 else LOSS for value in rows["residual"]]},
+        marker={"color": [RISE if value > 0 else FALL for value in rows["residual"]]},
         hovertemplate="%{text}: %{x:+.3f}<extra></extra>",
     )  # fmt: skip
     mark(figure, 0.0, FLOOR, "additive", "dash")

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from galenic.plots.figures import FLOOR, MAX_POINTS, MODEL, MORE, OTHER, finished, label, plain_numbers
+from galenic.plots.palette import (
+    DASHES,
+    FLOOR,
+    FLOOR_SYMBOL,
+    MODEL,
+    OTHER,
+    RESISTANT,
+    SENSITIVE,
+    SYMBOLS,
+    TOWARDS,
+    VALUES,
+)
+from galenic.plots.style import add_equality, colour_bar, finished, label, plain_numbers, thinned
 
-SENSITIVE, RESISTANT = "#3b82c4", "#d9822b"
-"""As in the drawings of atoms and the bars of genes: blue towards sensitivity, orange towards resistance."""
-TOWARDS = [[0, RESISTANT], [0.5, "rgb(160,164,170)"], [1, SENSITIVE]]
-LINES = ("dash", "dot", "dashdot")
+HOLLOW = (FLOOR_SYMBOL, "square-open", "triangle-up-open", "circle-open", "cross-open")
+"""Marks of floors side by side."""
+MAP_SYMBOLS = {"no counts": "x", "abstained": "circle-open", "called": "circle"}
 
 
 def probability_map(cells: pd.DataFrame) -> go.Figure:
     """Cells where they lie, coloured by the probability that they are sensitive; abstained ones as rings.
 
+    Cells without a probability, because they have no counts, are grey crosses.
+
     Parameters
     ----------
     cells
-        ``cell, x, y, probability, abstain``.
+        ``cell, x, y, probability, abstain``; a probability may be NaN.
 
     Returns
     -------
@@ -31,17 +46,50 @@ def probability_map(cells: pd.DataFrame) -> go.Figure:
     """
     some = thinned(cells)
     figure = go.Figure()
-    for is_abstained in (True, False):
-        part = some[some["abstain"] == is_abstained]
-        marker = {"color": plain_numbers(part["probability"]), "colorscale": TOWARDS, "cmin": 0, "cmax": 1, "size": 5,
-                  "symbol": "circle-open" if is_abstained else "circle", "opacity": 0.8}  # fmt: skip
-        if not is_abstained or some["abstain"].all():
-            marker["colorbar"] = {"title": {"text": "P", "side": "top"}, "thickness": 10, "len": 0.8,
-                                  "outlinewidth": 0}  # fmt: skip
+    is_known, abstained = some["probability"].notna(), some["abstain"].astype(bool)
+    kinds = {"no counts": ~is_known, "abstained": is_known & abstained, "called": is_known & ~abstained}
+    kinds = {name: rows for name, rows in kinds.items() if rows.any()}
+    for name, rows in kinds.items():
+        part, marker = some[rows], {"size": 5, "symbol": MAP_SYMBOLS[name], "color": FLOOR}
+        if name != "no counts":
+            bar = colour_bar("P") if name == list(kinds)[-1] else None
+            marker |= {"color": plain_numbers(part["probability"]), "colorscale": TOWARDS, "cmin": 0, "cmax": 1,
+                       "opacity": 0.8, "showscale": bar is not None, "colorbar": bar}  # fmt: skip
         figure.add_scatter(
-            **_places(part), mode="markers", marker=marker, text=[label(cell) for cell in part["cell"]],
-            name="abstained" if is_abstained else "called",
-            hovertemplate="%{text}: %{marker.color:.2f}<extra>%{fullData.name}</extra>",
+            **_places(part), mode="markers", marker=marker, name=name, text=[label(cell) for cell in part["cell"]],
+            customdata=plain_numbers(part["probability"]),
+            hovertemplate="%{text}" + (": %{customdata:.2f}" if name != "no counts" else "")
+            + "<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.update_layout(showlegend=len(kinds) > 1)
+    return _map(figure)
+
+
+def value_map(cells: pd.DataFrame, name: str) -> go.Figure:
+    """Cells where they lie, coloured by any number.
+
+    Parameters
+    ----------
+    cells
+        ``cell, x, y, value``; a value may be NaN.
+    name
+        What the number is.
+    """
+    some = thinned(cells)
+    known = some["value"].notna()
+    ends = some["value"].min(), some["value"].max()
+    figure = go.Figure()
+    for is_known, part in ((False, some[~known]), (True, some[known])):
+        if part.empty:
+            continue
+        marker: dict[str, Any] = {"color": FLOOR, "symbol": "x"}
+        if is_known:
+            marker = {"color": plain_numbers(part["value"]), "colorscale": VALUES, "cmin": ends[0], "cmax": ends[1],
+                      "opacity": 0.8, "colorbar": colour_bar(name)}  # fmt: skip
+        figure.add_scatter(
+            **_places(part), mode="markers", marker=marker | {"size": 5}, name=label(name) if is_known else "not known",
+            text=[label(cell) for cell in part["cell"]], customdata=plain_numbers(part["value"]),
+            hovertemplate="%{text}: %{customdata}<extra></extra>",
         )  # fmt: skip
     return _map(figure)
 
@@ -56,25 +104,19 @@ def group_map(cells: pd.DataFrame, group: Sequence[str], colours: dict[str, str]
     group
         Group of each row.
     colours
-        Colour of each group, in the order of the legend.
+        Colour of each group, in the order of the legend; groups in the grey of floors are crosses.
     """
     some = thinned(cells.assign(group=list(group)))
     figure = go.Figure()
-    for name, colour in colours.items():
+    for (name, colour), symbol in zip(colours.items(), cycle(SYMBOLS), strict=False):
         part = some[some["group"] == name]
         figure.add_scatter(
-            **_places(part), mode="markers", name=label(name), marker={"color": colour, "size": 5, "opacity": 0.7},
+            **_places(part), mode="markers", name=label(name),
+            marker={"color": colour, "size": 5, "opacity": 0.7, "symbol": "x" if colour == FLOOR else symbol},
             text=[label(cell) for cell in part["cell"]], hovertemplate="%{text}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.update_layout(showlegend=True)
     return _map(figure)
-
-
-def thinned(table: pd.DataFrame) -> pd.DataFrame:
-    """At most ``MAX_POINTS`` rows, spread evenly over the table."""
-    if len(table) <= MAX_POINTS:
-        return table
-    return table.iloc[np.linspace(0, len(table) - 1, MAX_POINTS).round().astype(int)]
 
 
 def probability_histogram(cells: pd.DataFrame, threshold: float) -> go.Figure:
@@ -103,7 +145,7 @@ def probability_histogram(cells: pd.DataFrame, threshold: float) -> go.Figure:
             hovertemplate="P about %{x:.2f}: %{y} cells<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.add_vline(x=threshold, line={"color": FLOOR, "dash": "dash", "width": 1.5},
-                     annotation_text="threshold", annotation_font_size=11)  # fmt: skip
+                     annotation_text="threshold", annotation_font_size=11, annotation_xshift=2)  # fmt: skip
     figure.update_layout(barmode="stack", bargap=0.05, showlegend=True)
     figure.update_xaxes(range=[0, 1])
     figure.update_yaxes(title="cells")
@@ -119,13 +161,12 @@ def reliability(parts: dict[str, pd.DataFrame]) -> go.Figure:
         By what they are (lines, cells): ``probability, share, low, high, n`` of each bin.
     """
     figure = go.Figure()
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": FLOOR, "dash": "dash", "width": 1.5},
-                       hoverinfo="skip", showlegend=False)  # fmt: skip
-    for (name, bins), colour in zip(parts.items(), OTHER, strict=False):
+    add_equality(figure, 0, 1)
+    for (name, bins), colour, symbol in zip(parts.items(), OTHER, SYMBOLS, strict=False):
         above, below = bins["high"] - bins["share"], bins["share"] - bins["low"]
         figure.add_scatter(
             x=plain_numbers(bins["probability"]), y=plain_numbers(bins["share"]), mode="markers+lines",
-            name=label(name), line={"color": colour, "width": 1}, marker={"size": 8},
+            name=label(name), line={"color": colour, "width": 1}, marker={"size": 8, "symbol": symbol},
             error_y={"type": "data", "symmetric": False, "array": plain_numbers(above),
                      "arrayminus": plain_numbers(below), "color": colour, "thickness": 1.3, "width": 3},
             customdata=bins["n"].tolist(),
@@ -147,19 +188,19 @@ def few_shot_curves(table: pd.DataFrame, axis: str, floors: set[str]) -> go.Figu
     axis
         Title of the score axis.
     floors
-        Methods that are floors: drawn thin and broken.
+        Methods that are floors: grey, thin and broken, each with a hollow mark of its own.
     """
     figure = go.Figure()
     ways = {name: number for number, name in enumerate(sorted(floors))}
-    colours = dict(zip(dict.fromkeys(table["method"]), (*OTHER, *MORE) * len(table), strict=False))
     for method, rows in table.sort_values("n_per_class").groupby("method", sort=False):
         is_floor = method in floors
         above, below = (rows["high"] - rows["value"]).fillna(0), (rows["value"] - rows["low"]).fillna(0)
-        colour = colours[method] if is_floor else MODEL
+        colour, way = (FLOOR, ways[method]) if is_floor else (MODEL, 0)
         figure.add_scatter(
             x=rows["n_per_class"].tolist(), y=plain_numbers(rows["value"]), mode="lines+markers", name=label(method),
             line={"color": colour, "width": 1.2 if is_floor else 2.5,
-                  "dash": LINES[ways[method] % len(LINES)] if is_floor else "solid"}, marker={"size": 7},
+                  "dash": DASHES[way % len(DASHES)] if is_floor else "solid"},
+            marker={"size": 7, "symbol": HOLLOW[way % len(HOLLOW)] if is_floor else "circle"},
             error_y={"type": "data", "symmetric": False, "array": plain_numbers(above),
                      "arrayminus": plain_numbers(below), "color": colour, "thickness": 1.2, "width": 3},
             hovertemplate="%{x} per class: %{y:.3f}<extra>%{fullData.name}</extra>",

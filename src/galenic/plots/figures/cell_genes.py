@@ -7,19 +7,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from galenic.plots.cells import RESISTANT, SENSITIVE
-from galenic.plots.figures import FLOOR, MAX_POINTS, MODEL, finished, label, plain_numbers
-from galenic.plots.smoothing import local_linear
+from galenic.plots.figures.smoothing import local_linear
+from galenic.plots.palette import CONTRIBUTIONS, FLOOR, MODEL, RESISTANT, SENSITIVE, TOWARDS, VALUES
+from galenic.plots.style import MAX_POINTS, add_counts, colour_bar, finished, label, plain_numbers
 
-TOWARDS = [[0, RESISTANT], [0.5, "rgba(138,143,152,0.08)"], [1, SENSITIVE]]
-VALUES = [[0, "#440154"], [0.5, "#21918c"], [1, "#fde725"]]
 N_ACROSS = 300
 """Cells of a heat map."""
 EDGE = 0.02
 """Quantile of the values at which an axis or a colour ends, so that a few cells do not decide it."""
 OTHERS = "all other genes"
-NAMED = 0.06
-"""Share of a force plot's width from which a gene is named in it."""
+LETTER = 0.013
+"""Share of a force plot's width that a letter takes; a gene is named in its bar where the name fits."""
 
 
 def importance_bars(table: pd.DataFrame) -> go.Figure:
@@ -95,14 +93,7 @@ def dependence(points: pd.DataFrame, gene: str) -> go.Figure:
             hovertemplate="value %{x:.2f}: %{y:.3f}<extra></extra>", showlegend=False,
         )  # fmt: skip
     else:
-        counts, across, up = np.histogram2d(x, y, bins=48)
-        figure.add_heatmap(
-            x=((across[1:] + across[:-1]) / 2).round(3), y=((up[1:] + up[:-1]) / 2).round(5), showscale=False,
-            z=np.where(counts.T > 0, np.log10(np.maximum(counts.T, 1)), np.nan).round(2),
-            customdata=counts.T.astype(int),
-            colorscale=[[0, "rgba(59,130,196,0.15)"], [1, "rgba(59,130,196,1)"]],
-            hovertemplate="value %{x:.2f}, contribution %{y:.3f}: %{customdata} cells<extra></extra>",
-        )  # fmt: skip
+        add_counts(figure, x, y, 48, None, ("value", "contribution", "cells"))
     _curve(figure, x, y, RESISTANT, "mean")
     return _axes(figure, gene)
 
@@ -119,12 +110,11 @@ def interaction(points: pd.DataFrame, gene: str, other: str) -> go.Figure:
     """
     some = points.iloc[np.linspace(0, len(points) - 1, min(len(points), MAX_POINTS)).round().astype(int)]
     low, high = (float(np.quantile(some["other"], q)) for q in (EDGE, 1 - EDGE))
-    bar = {"title": {"text": label(other, 16), "side": "top"}, "thickness": 10, "len": 0.8, "outlinewidth": 0}
     figure = go.Figure()
     figure.add_scatter(
         x=plain_numbers(some["value"]), y=plain_numbers(some["contribution"]), mode="markers", showlegend=False,
         marker={"color": plain_numbers(some["other"]), "colorscale": VALUES, "cmin": low, "cmax": high, "size": 5,
-                "opacity": 0.75, "colorbar": bar},
+                "opacity": 0.75, "colorbar": colour_bar(other)},
         hovertemplate=f"value %{{x:.2f}}: %{{y:.3f}} ({label(other)} %{{marker.color:.2f}})<extra></extra>",
     )  # fmt: skip
     middle = float(np.median(some["other"]))
@@ -176,15 +166,15 @@ def contribution_map(wide: pd.DataFrame, probability: pd.Series) -> go.Figure:
     figure = go.Figure()
     figure.add_heatmap(
         z=z.round(4), x=list(range(len(some))), y=[label(gene, 20) for gene in genes], zmin=-edge, zmax=edge,
-        colorscale=TOWARDS, text=np.tile([label(cell) for cell in some.index], (len(genes), 1)),
-        colorbar={"title": {"text": "contribution", "side": "top"}, "thickness": 10, "len": 0.7, "outlinewidth": 0},
+        colorscale=CONTRIBUTIONS, text=np.tile([label(cell) for cell in some.index], (len(genes), 1)),
+        colorbar=colour_bar("contribution", 0.7),
         hovertemplate="%{y}, %{text}: %{z:.3f}<extra></extra>",
     )  # fmt: skip
     own = probability.reindex(some.index)
     if own.notna().any():
         figure.add_heatmap(
             z=[plain_numbers(own)], x=list(range(len(some))), y=["P(sensitive)"], zmin=0, zmax=1, showscale=False,
-            colorscale=[[0, RESISTANT], [0.5, "rgb(200,202,206)"], [1, SENSITIVE]], yaxis="y2",
+            colorscale=TOWARDS, yaxis="y2",
             hovertemplate="P(sensitive) %{z:.2f}<extra></extra>",
         )  # fmt: skip
     finished(figure, 140 + 16 * len(genes), "cells")
@@ -221,9 +211,10 @@ def force(rows: pd.DataFrame, prediction: float, baseline: float, rest: float) -
         figure.add_bar(
             x=[abs(size)], base=[start if sign > 0 else ends[sign] + size], y=[""], orientation="h", showlegend=False,
             marker={"color": SENSITIVE if sign > 0 else RESISTANT, "opacity": 0.45 if is_rest else 0.9,
-                    "line": {"color": "rgba(255,255,255,0.9)", "width": 1}},
-            text=label(gene, 16) if abs(size) > NAMED * span else "", textposition="inside", insidetextanchor="middle",
-            textangle=0, constraintext="none", textfont={"color": "#ffffff", "size": 11},
+                    "line": {"color": "white", "width": 1}},
+            text=label(gene, 16) if abs(size) > LETTER * (len(gene[:16]) + 1) * span else "",
+            textposition="inside", insidetextanchor="middle",
+            textangle=0, constraintext="none", textfont={"color": "white", "size": 11},
             hovertemplate=f"{label(gene)}{with_value}: {size:+.3f}<extra></extra>",
         )  # fmt: skip
     # One above, one below: they may be close.

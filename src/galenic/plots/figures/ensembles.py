@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from galenic.plots.figures import FLOOR, MODEL, finished, label, plain_numbers, score_dots
+from galenic.plots.figures.scores import score_dots
+from galenic.plots.palette import DIVERGING, FLOOR, MODEL
+from galenic.plots.style import colour_bar, finished, label, plain_numbers
 
-HEAT = [[0, "rgba(59,130,196,1)"], [0.5, "rgba(138,143,152,0.08)"], [1, "rgba(217,130,43,1)"]]
 MOST_TICKS = 18
 MOST_LINES = 60
 SIDE = 470
@@ -38,8 +39,8 @@ def link_map(links: pd.DataFrame) -> go.Figure:
     ]
     figure = go.Figure()
     figure.add_heatmap(
-        z=r, x=names, y=names, zmin=-1, zmax=1, colorscale=HEAT,
-        colorbar={"title": {"text": "r", "side": "top"}, "thickness": 10, "len": 0.5, "outlinewidth": 0},
+        z=r, x=names, y=names, zmin=-1, zmax=1, colorscale=DIVERGING,
+        colorbar=colour_bar("r", 0.5),
         hovertemplate="%{y}<br>%{x}: %{z:.2f}<extra></extra>",
     )  # fmt: skip
     edges = np.flatnonzero(np.diff(cluster)) + 1

@@ -1,0 +1,1 @@
+"""One figure a function, by what it shows; drawn from plain tables."""
