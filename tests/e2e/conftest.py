@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from browser import browser  # noqa: F401, a fixture for all tests of this folder
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galenic.plots.figures import forest
+from galenic.plots.figures.scores import forest
 from galenic.report.blocks import Block, Cell, Drawings, Figures, Section, Table, Text
 from galenic.report.run import Run
 from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, number, p_value

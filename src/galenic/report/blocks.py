@@ -21,10 +21,18 @@ class Text:
 
 @dataclass(frozen=True)
 class Facts:
-    """Labelled values, shown as a row of tiles, or one below the other where they are long (``is_list``)."""
+    """Labelled values, shown as a row of tiles, one below the other where they are long (``is_list``), or many short
+    ones side by side in columns (``is_grid``).
+    """
 
     items: list[tuple[str, str]]
     is_list: bool = False
+    is_grid: bool = False
+
+    @property
+    def look(self) -> str:
+        """How they are laid out: ``"tiles"``, ``"list"`` or ``"grid"``."""
+        return "list" if self.is_list else "grid" if self.is_grid else "tiles"
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose columns sort on a click.
+    """A table whose columns sort on a click; its first column names the rows.
 
     Parameters
     ----------
@@ -74,7 +82,7 @@ class Table:
     foot
         Rows that stay below, however the others are sorted.
     hints
-        Explanations of columns, shown when one points at the heading.
+        Explanations of columns, shown below the table.
     """
 
     head: list[str]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from galenic.plots.figures import coverage_points
+from galenic.plots.figures.calibration import SHORT, coverage_by_level, coverage_points
 from galenic.report.blocks import Block, Cell, Figures, Section, Table
 from galenic.report.run import Run
 from galenic.report.words import NOTHING, UNITS, count, number
-
-SHORT = 0.1  # by which the coverage of a drug may fall below the level before the drug counts as short
 
 
 def calibration(run: Run) -> Section | None:
@@ -32,50 +30,6 @@ def calibration(run: Run) -> Section | None:
         "where a drug has few test cells, its distance from the line is partly chance."
     )
     return Section("calibration", "Calibration", how, blocks)
-
-
-def coverage_by_level(table: pd.DataFrame) -> pd.DataFrame:
-    """Coverage at each level over all pairs, and how it differs between drugs.
-
-    Parameters
-    ----------
-    table
-        ``level``, ``coverage``, ``n``; optional ``width`` and ``group``, ``"all"`` or ``"drug"`` (all where absent).
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``level``, ``coverage``, ``width`` and ``n`` over all pairs (of the drugs together, where no row is of all);
-        ``low``, ``high``: 5 and 95 % of the drugs; ``short``: share of drugs more than ``SHORT`` below the level;
-        ``drugs``: how many; ``cells``: their median ``n``. NaN, and 0 drugs, where no row is of a drug.
-    """
-    table = table.astype(dict.fromkeys(("level", "coverage", "n"), float)).dropna(subset=["level", "coverage"])
-    is_drug = table["group"] == "drug" if "group" in table else pd.Series(False, table.index)
-    pooled, drugs = table if is_drug.all() else table[~is_drug], table[is_drug]
-    by_drug = drugs.groupby("level")
-    # The sliver keeps a coverage of 0.7 at level 0.8 from being short by a rounding error.
-    short = drugs["coverage"] < drugs["level"] - SHORT - 1e-9
-    found = {
-        "coverage": _weighted(pooled, "coverage"),
-        "width": _weighted(pooled, "width"),
-        "n": pooled.groupby("level")["n"].sum(),
-        "low": by_drug["coverage"].quantile(0.05),
-        "high": by_drug["coverage"].quantile(0.95),
-        "short": short.groupby(drugs["level"]).mean(),
-        "drugs": by_drug["coverage"].size(),
-        "cells": by_drug["n"].median(),
-    }
-    levels = pd.DataFrame(found).rename_axis("level").reset_index().astype(float).fillna({"drugs": 0})
-    return levels.dropna(subset=["coverage"])
-
-
-def _weighted(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Mean of a column at each level, weighted by ``n``; nothing where the table lacks it."""
-    if name not in rows:
-        return pd.Series(dtype=float)
-    rows = rows.dropna(subset=[name])
-    sums = (rows[name] * rows["n"]).groupby(rows["level"]).sum()
-    return sums / rows.groupby("level")["n"].sum()
 
 
 def _level_table(levels: pd.DataFrame, unit: str) -> Table:

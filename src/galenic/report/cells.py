@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galenic.plots.cells import RESISTANT, SENSITIVE, group_map, probability_histogram, probability_map
-from galenic.plots.figures import OTHER
+from galenic.plots.figures.cells import group_map, probability_histogram, probability_map
+from galenic.plots.palette import OTHER, RESISTANT, SENSITIVE
 from galenic.report.blocks import Block, Cell, Facts, Figures, Section, Table, Text
 from galenic.report.cells_direction import RARE, abstained, direction, off_threshold, share
 from galenic.report.run import Run

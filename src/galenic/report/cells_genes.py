@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from galenic.plots.cell_genes import curve_pair, importance_bars, importance_by_rank, importance_spread
+from galenic.plots.figures.cell_genes import curve_pair, importance_bars, importance_by_rank, importance_spread
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.cells_direction import direction_of
 from galenic.report.run import Run

@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from galenic.evaluate.single_cell import single_cell_intervals
-from galenic.plots.cells import few_shot_curves, reliability, shift_dumbbells
-from galenic.plots.figures import score_dots
+from galenic.plots.figures.cells import few_shot_curves, reliability, shift_dumbbells
+from galenic.plots.figures.scores import score_dots
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.cells import BLANK, cells_of, short, span, threshold_of
 from galenic.report.run import Run

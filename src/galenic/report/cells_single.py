@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from galenic.plots.cell_genes import contribution_map, dependence, force, interaction, partner
+from galenic.plots.figures.cell_genes import contribution_map, dependence, force, interaction, partner
 from galenic.report.blocks import Block, Figures, Section, Text
 from galenic.report.cells_direction import chance
 from galenic.report.cells_genes import biomarkers_of

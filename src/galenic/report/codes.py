@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from galenic.plots.perturbation import N_NAMES, code_map, departure_bars
+from galenic.plots.figures.perturbation import N_NAMES, code_map, departure_bars
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.run import Run
 from galenic.report.words import count, number

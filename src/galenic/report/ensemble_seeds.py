@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from galenic.plots.ensembles import ENSEMBLE, seed_dots
+from galenic.plots.figures.ensembles import ENSEMBLE, seed_dots
 from galenic.report.blocks import Block, Figures, Text
 from galenic.report.words import count, number
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from galenic.plots.ensembles import link_map, stability_curve
+from galenic.plots.figures.ensembles import link_map, stability_curve
+from galenic.plots.figures.search import text_of
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.ensemble_seeds import come_back
-from galenic.report.neighbours import text_of
 from galenic.report.run import Run
 from galenic.report.words import GLOSSARY, count, number, p_value
 

@@ -6,6 +6,8 @@ import base64
 import gzip
 import hashlib
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +17,11 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from galenic.models.saved import parts_explained
-from galenic.report.blocks import Figures, Section
+from galenic.plots import palette
+from galenic.report.alt import described
+from galenic.report.blocks import Figures, Section, Text
 from galenic.report.run import REPORT, Run, read, replace
-from galenic.report.sections import SECTIONS
+from galenic.report.sections import SECTIONS, glossary, provenance
 
 RESUMABLE = ("benchmark", "fit")  # the verbs that know --resume
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -61,8 +65,7 @@ def write_report(folder: str | Path) -> Path:
     'report.html'
     """
     run = read(folder)
-    sections = sections_of(run)
-    html = render(run, sections)
+    html = render(head_of(run), sections_of(run))
     place = run.folder / REPORT
     replace(place, lambda path: path.write_text(html, encoding="utf-8"))
     return place
@@ -71,16 +74,57 @@ def write_report(folder: str | Path) -> Path:
 def sections_of(run: Run) -> list[Section]:
     """What the page says, part by part; ``ValueError`` where the tables of a run do not fit together."""
     with parts_explained("run", run.folder, "Repeat the run"):
-        return [section for make in SECTIONS if (section := make(run)) is not None]
+        sections = [section for make in SECTIONS if (section := make(run)) is not None]
+        words = glossary(run, sections)
+        return [*sections, *([words] if words else []), provenance(run)]
 
 
-def render(run: Run, sections: list[Section]) -> str:
+@dataclass(frozen=True)
+class Head:
+    """What stands above the sections of a page.
+
+    Parameters
+    ----------
+    title, verb
+        Heading, and the verb that made it.
+    version
+        The galenic that computed what is shown.
+    facts
+        When, with which seed, ...
+    trouble
+        Why the page is not whole; ``None`` where it is.
+    """
+
+    title: str
+    verb: str
+    version: str
+    facts: Sequence[str] = ()
+    trouble: Text | None = None
+
+
+def head_of(run: Run) -> Head:
+    """Title, date, version, seed and state of a run."""
+    record = run.record
+    facts = [f"{record['started'][:16].replace('T', ' ')} UTC"] if record["started"] else []
+    facts.append(f"galenic {record['galenic']}")
+    facts += [f"seed {record['seed']}"] if record["seed"] is not None else []
+    trouble, rest = None, "What follows is what it had written by then."
+    if record["state"] in ("failed", "stopped"):
+        again = "go on with --resume" if record["verb"] in RESUMABLE else "repeat it with --overwrite"
+        why = record["message"].rstrip(". ")
+        trouble = Text(f"This run did not finish: {why}; {again}. {rest}", "bad")
+    elif record["state"] == "running":
+        trouble = Text(f"This run is not finished, or was interrupted. {rest}", "warning")
+    return Head(record["title"] or record["verb"], record["verb"], record["galenic"], facts, trouble)
+
+
+def render(head: Head | Run, sections: list[Section]) -> str:
     """HTML text of a page with these sections.
 
     Parameters
     ----------
-    run
-        The run, for title and state.
+    head
+        Title and state, or the run that has them.
     sections
         Parts of the page, in order.
 
@@ -95,19 +139,25 @@ def render(run: Run, sections: list[Section]) -> str:
     )  # fmt: skip
     environment.filters["figure_json"] = _figure_json
     environment.filters["drawing"] = _drawing
+    environment.filters["described"] = described
     environment.tests["block"] = lambda block, name: type(block).__name__ == name
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     has_figures = any(isinstance(block, Figures) for section in sections for block in section.blocks)
     library, library_hash = _plotly() if has_figures else ("", "")
     return environment.get_template("page.html.j2").render(
-        run=run.record,
-        resumable=RESUMABLE,
+        head=head if isinstance(head, Head) else head_of(head),
         sections=sections,
-        style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704, our own file
+        style=Markup(_colours() + (_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704, our own file
         script=Markup(script),  # noqa: S704
         hashes=[_hash(script.encode()), *([library_hash] if has_figures else [])],
         library=library,
     )
+
+
+def _colours() -> str:
+    """The palette of the figures, as variables of the style sheet."""
+    names = ("BLUE", "GREY", "GREEN", "ORANGE", "RED", "SENSITIVE", "RESISTANT")
+    return f":root {{ {' '.join(f'--{name.lower()}: {getattr(palette, name)};' for name in names)} }}\n"
 
 
 @cache

@@ -8,11 +8,23 @@ import pandas as pd
 
 from galenic.evaluate import pearson
 from galenic.evaluate.response import MINIMUM_ROWS
-from galenic.plots.figures import drug_curves, observed, score_dots
+from galenic.plots.figures.responses import observed
+from galenic.plots.figures.scores import drug_curves, score_dots
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.run import Run
-from galenic.report.scores import EFFECTS, FEWEST_FOLDS, Outcome, Scores, best_of, is_lower_better, is_same
-from galenic.report.words import NOTHING, UNITS, count, drug_titles, interval, metric_name, number, score, split_name
+from galenic.report.scores import EFFECTS, Outcome, Scores, best_of, is_lower_better, is_same
+from galenic.report.words import (
+    NOTHING,
+    UNITS,
+    count,
+    counted,
+    drug_titles,
+    interval,
+    metric_name,
+    number,
+    score,
+    split_name,
+)
 
 COLUMNS = (
     ("rmse", "all"),
@@ -64,6 +76,17 @@ FEWEST_NAMES = 3
 """Perturbations of which a curve is drawn."""
 
 
+def beside_floors(run: Run) -> Section | None:
+    """Scores of all models beside floors and ceilings, drawn and listed."""
+    drawn, listed = score_figures(run), score_tables(run)
+    if listed is None:
+        return None
+    figures = [block for block in drawn.blocks if isinstance(block, Figures) and block.figures] if drawn else []
+    how = drawn.how if drawn and figures else listed.how
+    said = [Text(listed.how, "how")] if figures else []
+    return Section("scores", listed.title, how, [*figures, *said, *listed.blocks])
+
+
 def score_tables(run: Run) -> Section | None:
     """Scores of all models, one table a split, with the difference to the best floor and the ceiling."""
     scores = Scores.of_run(run)
@@ -79,7 +102,7 @@ def score_tables(run: Run) -> Section | None:
             f"only cells with at least {MINIMUM_ROWS} test drugs in a fold."
         ))  # fmt: skip
     how = (
-        f"Means over {_folds_and_seeds(scores)}, with 95 % intervals below, best model first; the best of each "
+        f"Means over {_folds_and_seeds(scores)}, {_which_intervals(scores)}, best model first; the best of each "
         "column is bold. Judge a model by its difference to the best floor"
     )
     if scores.table["group"].isin(["within_drug", "beyond_floor"]).any():
@@ -88,7 +111,7 @@ def score_tables(run: Run) -> Section | None:
             "drugs differ"
         )
     how += "."
-    return Section("scores", "Scores beside floors and ceilings", how, blocks)
+    return Section("scores", "Scores beside floors", how, blocks)
 
 
 def score_figures(run: Run) -> Section | None:
@@ -169,6 +192,8 @@ def scores_by_drug(run: Run) -> Section | None:
     there = list(dict.fromkeys(table["metric"]))
     metric = next((name for name in (EFFECTS, "pearson", "spearman", "auroc") if name in there), there[0])
     table = table[table["metric"] == metric]
+    if table["value"].isna().all():
+        return None
     what = "perturbation" if metric == EFFECTS else "drug"
     ordered, rows_are = BY_DRUG.get(metric, ("the best model of a split orders its cells", "cells"))
     axis = metric_name(metric, "all" if metric in BY_DRUG else "within_drug")
@@ -226,7 +251,8 @@ def _score_table(scores: Scores, split: str, unit: str) -> Table:
             scores.outcome(split, model), TOLD if scores.is_of_effects(split) else CLAIMS
         )  # fmt: skip
         values = [_score_cell(by_column[column], model, best[column]) for column in columns]
-        rows.append([Cell(model, badge="floor" if is_floor else ""), values[0], difference, *values[1:]])
+        badge = "best floor" if model == scores.best(split, floor=True) else "floor"
+        rows.append([Cell(model, badge=badge if is_floor else ""), values[0], difference, *values[1:]])
     foot: list[list[Cell | str]] = []
     for between in dict.fromkeys(name for column in columns for name in scores.ceiling(*column)):
         limits = [scores.ceiling(*column).get(between, float("nan")) for column in columns]
@@ -241,7 +267,7 @@ def _score_cell(rows: pd.DataFrame, model: str, best: float) -> Cell:
         return Cell(NOTHING)
     row: dict[Any, Any] = rows.loc[model].to_dict()
     kind = "best" if row["value"] == best else ""
-    span = interval(row["low"], row["high"]) or (NOTHING if 1 < row["folds"] < FEWEST_FOLDS else "")
+    span = interval(row["low"], row["high"])
     return Cell(score(row["value"]), span, 0.0 if is_same(row["value"]) else row["value"], kind)
 
 
@@ -259,6 +285,11 @@ def _shown_model(table: pd.DataFrame, split: str, scores: Scores | None) -> str:
     return best if best is not None and best in set(there) else str(there.iloc[0])
 
 
+def _which_intervals(scores: Scores) -> str:
+    if scores.table["low"].notna().any():
+        return "with 95 % intervals below"
+    return "without intervals" + (f", as {scores.n_folds} folds say little of them" if scores.n_folds > 1 else "")
+
+
 def _folds_and_seeds(scores: Scores) -> str:
-    plural = "" if scores.n_seeds == 1 else "s"
-    return f"{scores.n_folds} folds x {scores.n_seeds} seed{plural}"
+    return f"{counted(scores.n_folds, 'folds')} × {counted(scores.n_seeds, 'seeds')}"

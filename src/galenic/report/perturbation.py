@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from galenic.evaluate import grouped
-from galenic.plots.figures import MAX_POINTS
-from galenic.plots.perturbation import N_NAMED, effect_points
+from galenic.plots.figures.perturbation import N_NAMED, effect_points
+from galenic.plots.style import MAX_POINTS
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.run import Run
 from galenic.report.scores import Scores, is_lower_better

@@ -102,7 +102,13 @@ class Run:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Add the seconds spent inside the block to ``record["seconds"][name]``."""
+        """Add the seconds spent inside the block to ``record["seconds"][name]``.
+
+        Parameters
+        ----------
+        name
+            Of what is timed.
+        """
         begin = time.perf_counter()
         try:
             yield
@@ -112,7 +118,13 @@ class Run:
             self._save()
 
     def note(self, warning: object) -> None:
-        """Keep a warning for the report; the same words are kept once."""
+        """Keep a warning for the report; the same words are kept once.
+
+        Parameters
+        ----------
+        warning
+            Words for the reader.
+        """
         if str(warning) not in self.record["warnings"]:
             self.record["warnings"].append(str(warning))
             self._save()
@@ -122,7 +134,13 @@ class Run:
         self._close("done")
 
     def fail(self, message: object) -> None:
-        """Mark the run as failed, with the reason that the report will show."""
+        """Mark the run as failed, with the reason that the report will show.
+
+        Parameters
+        ----------
+        message
+            Words for the reader.
+        """
         self.record["message"] = str(message)
         self._close("failed")
 

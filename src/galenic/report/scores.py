@@ -7,10 +7,10 @@ from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from galenic.evaluate import summary
 from galenic.evaluate.metrics import score_of
+from galenic.plots.figures.scores import summarise, within_range
 from galenic.report.run import Run
 from galenic.report.words import SAME, interval, score
 
@@ -23,61 +23,6 @@ CLAIMS = {
     "not": "it does not beat its floor, as the interval covers 0",
     "worse": "it does not beat its floor: it is worse",
 }
-FEWEST_FOLDS = 3
-"""Of fewer scores an interval of their mean says nothing."""
-RANGES = {
-    **dict.fromkeys(("pearson", "spearman", "cosine"), (-1.0, 1.0)),
-    **dict.fromkeys(("mae", "rmse", "collapse", "energy_distance", "mmd"), (0.0, np.inf)),
-    **dict.fromkeys(("auroc", "auprc", "map", "discrimination", "centroid_accuracy", "sign", "precision"), (0.0, 1.0)),
-    **dict.fromkeys(("de_overlap", "recall", "median_quantile", "balanced_accuracy"), (0.0, 1.0)),
-    **dict.fromkeys(("r2",), (-np.inf, 1.0)),
-}
-"""What values a metric can have, by the start of its name."""
-
-
-def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Mean score of each model with its 95 % interval over folds.
-
-    Parameters
-    ----------
-    metrics
-        Tidy scores: ``model, split, fold, seed, group, metric, value, n``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``split, model, group, metric, value, low, high, folds``; seeds are averaged inside each fold first, as they
-        share its data. ``low`` and ``high`` are NaN where fewer than two folds have a value.
-
-    Examples
-    --------
-    >>> rows = [("Ridge", "cell", fold, 0, "all", "rmse", 1.0 + fold, 9) for fold in range(3)]
-    >>> scores = pd.DataFrame(rows, columns=["model", "split", "fold", "seed", "group", "metric", "value", "n"])
-    >>> summarise(scores)[["value", "low", "high"]].round(2).values.tolist()
-    [[2.0, -0.48, 4.48]]
-    """
-    keys = ["split", "model", "group", "metric"]
-    by_fold = metrics.groupby([*keys, "fold"], sort=False, as_index=False)["value"].mean()
-    table = by_fold.groupby(keys, sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
-    table = table.rename(columns={"mean": "value", "count": "folds"})
-    half = stdtrit(np.maximum(table["folds"] - 1, 1), 0.975) * table["std"] / np.sqrt(table["folds"].clip(lower=1))
-    return table.assign(low=table["value"] - half, high=table["value"] + half).drop(columns="std")
-
-
-def within_range(summary: pd.DataFrame) -> pd.DataFrame:
-    """The table of :func:`summarise` with intervals cut at what the metric can be; none of fewer than three folds.
-
-    >>> table = pd.DataFrame({"metric": ["sign_top20", "mae"], "low": [0.9, -0.1], "high": [1.2, 0.3], "folds": [5, 2]})
-    >>> within_range(table)[["low", "high"]].values.tolist()
-    [[0.9, 1.0], [nan, nan]]
-    """
-    starts = {metric: next((key for key in RANGES if metric.startswith(key)), "") for metric in set(summary["metric"])}
-    ends = summary["metric"].map(lambda metric: RANGES.get(starts[metric], (-np.inf, np.inf)))
-    enough = summary["folds"] >= FEWEST_FOLDS
-    return summary.assign(
-        low=np.maximum(summary["low"], ends.str[0].astype(float)).where(enough & summary["low"].notna()),
-        high=np.minimum(summary["high"], ends.str[1].astype(float)).where(enough & summary["high"].notna()),
-    )
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from galenic.plots.figures.search import listed, text_of
 from galenic.report.blocks import Block, Cell, Drawings, Section, Table, Text
-from galenic.report.neighbours import listed, text_of
 from galenic.report.run import Run
 from galenic.report.words import NOTHING, count, number, p_value
 

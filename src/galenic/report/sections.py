@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from galenic.report.biology import atoms, biomarkers, patients, ranked_drugs, same_leaders
@@ -16,7 +17,7 @@ from galenic.report.codes import codes, interactions, similar
 from galenic.report.downstream import LABEL_GLOSSARY, LABEL_SPLITS
 from galenic.report.ensembles import ENSEMBLE_GLOSSARY, agreed, dimensions, pathways
 from galenic.report.neighbours import neighbours
-from galenic.report.performance import predicted_and_observed, score_figures, score_tables, scores_by_drug
+from galenic.report.performance import beside_floors, predicted_and_observed, scores_by_drug
 from galenic.report.perturbation import conditions
 from galenic.report.run import Run
 from galenic.report.scores import EFFECTS, Outcome, Scores, sentence
@@ -41,6 +42,8 @@ from galenic.report.words import (
 DATA = ("pairs", "cells", "drugs", "profiles", "perturbagens", "conditions", "contexts", "perturbations", "genes")
 SAID = ("judged", "direction", "shift", "source")
 """Fields that other sections put into words."""
+SHORT = 40
+"""Characters of a setting that stands beside others."""
 EFFECT_TABLES = ("conditions", "effects", "skill", "codes", "similar", "interaction")
 KINDS = {"beats": "good", "not": "bad", "worse": "bad", "unknown": "note"}
 
@@ -134,33 +137,48 @@ def warnings(run: Run) -> Section | None:
     return Section("warnings", f"Warnings ({len(notes)})", how, list(notes)) if notes else None
 
 
-def provenance(run: Run) -> Section | None:
+def provenance(run: Run) -> Section:
     """Command, settings, versions, hashes and timings: what it takes to repeat the run."""
     record = run.record
     blocks: list[Text | Facts | Table] = [Text(record["command"], "code")] if record["command"] else []
-    pairs = [("seed", record["seed"]), ("started", record.get("started")), ("finished", record.get("finished"))]
-    pairs += [(f"setting: {name}", value) for name, value in record["fields"].items() if name not in SAID]
-    pairs += [(name, value) for name, value in {"galenic": record["galenic"], **record["versions"]}.items()]
-    pairs += [(f"time: {name}", f"{number(value, 1)} s") for name, value in record["seconds"].items()]
-    memory = record.get("peak_memory_mb")
-    pairs += [("peak memory", f"{count(memory)} MB, largest process")] if memory else []
-    blocks.append(Facts([(name, _setting(value)) for name, value in pairs if value not in (None, "")], is_list=True))
     if record["inputs"]:
-        rows: list[list[Cell | str]] = [
-            [
-                str(item["path"]),
-                Cell(count(item.get("bytes")), sort=item.get("bytes")),
-                Cell(item["sha256"], kind="code"),
-            ]
-            for item in record["inputs"]
-        ]
-        blocks.append(Table(["input", "bytes", "sha256"], rows))
+        blocks.append(hashes(record["inputs"]))
+    memory = record.get("peak_memory_mb")
+    groups = {
+        "Settings": [
+            ("seed", record["seed"]),
+            *((name, value) for name, value in record["fields"].items() if name not in (*SAID, "seed")),
+        ],
+        "Versions": list({"galenic": record["galenic"], **record["versions"]}.items()),
+        "Time and memory": [
+            ("started", moment(record["started"])),
+            ("finished", moment(record.get("finished"))),
+            *((name, f"{number(value, 1)} s") for name, value in record["seconds"].items()),
+            ("peak memory", f"{count(memory)} MB, largest process" if memory else ""),
+        ],
+    }
+    for title, pairs in groups.items():
+        items = [(name, setting(value)) for name, value in pairs if value not in (None, "", [])]
+        short = [item for item in items if len(item[1]) <= SHORT]
+        long = [item for item in items if len(item[1]) > SHORT]
+        blocks += [Text(title, "heading")] if items else []
+        blocks += [Facts(short, is_grid=True)] if short else []
+        blocks += [Facts(long, is_list=True)] if long else []
     how = "The command repeats the run; equal hashes mean equal inputs."
-    return Section("provenance", "How to repeat this", how, blocks)
+    return Section("provenance", "How to repeat this", how if record["command"] else "", blocks)
 
 
-def glossary(run: Run) -> Section | None:
-    """The words of the report: a search has its own, and so have effects of perturbations."""
+def hashes(inputs: list[dict[str, Any]]) -> Table:
+    """Files that were read, with size and hash."""
+    rows: list[list[Cell | str]] = [
+        [str(item["path"]), Cell(count(item.get("bytes")), sort=item.get("bytes")), Cell(item["sha256"], kind="code")]
+        for item in inputs
+    ]
+    return Table(["input", "bytes", "sha256"], rows, "Files that were read.")
+
+
+def glossary(run: Run, shown: Sequence[Section] | None = None) -> Section | None:
+    """The words of the report, of those the ones that these sections use; a search has its own, and so have others."""
     scores = Scores.of_run(run)
     is_of_effects = scores is not None and any(map(scores.is_of_effects, scores.splits))
     is_of_effects = is_of_effects or any(run.table(name) is not None for name in EFFECT_TABLES)
@@ -168,59 +186,96 @@ def glossary(run: Run) -> Section | None:
     words = ENSEMBLE_GLOSSARY if run.table("latents") is not None else words
     words = CELL_GLOSSARY if is_of_cells(run) else words
     words = {"targets": TARGET_GLOSSARY, "downstream": LABEL_GLOSSARY}.get(run.record["verb"], words)
-    return Section("glossary", "Words", "", [Facts(list(words.items()), is_list=True)])
+    return words_of(words, shown)
+
+
+def words_of(words: Mapping[str, str], shown: Sequence[Section] | None = None) -> Section | None:
+    """Explanations of words; where sections are given, of those that occur in them."""
+    if shown is not None:
+        text = repr(list(shown)).lower()
+        words = {word: said for word, said in words.items() if any(part in text for part in _forms(word))}
+    return Section("glossary", "Words", "", [Facts(list(words.items()), is_list=True)]) if words else None
+
+
+def _forms(word: str) -> list[str]:
+    """The words that one entry of a glossary explains, as they may stand in a text.
+
+    >>> _forms("Fold, seed"), _forms("Structure (Tanimoto)"), _forms("AUROC of a mechanism")
+    (['fold', 'seed'], ['structure'], ['auroc'])
+    """
+    parts = re.split(r",\s*", re.sub(r"\s*\(.*?\)", "", word).lower())
+    return [re.sub(r" of (a|an|the) .*| of enrichment", "", part) for part in parts]
 
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+    # The answer, and what speaks against it.
     headline,
     asked,
+    hits,
     calls,
     drug_ranking,
     genes,
+    targets,
     warnings,
-    maps,
+    # Scores beside floors, with intervals.
+    beside_floors,
     cell_scores,
+    skills,
     few_shot,
     source,
+    calibration,
     cell_calibration,
+    # Details.
+    ranked_drugs,
+    predicted_and_observed,
+    conditions,
+    scores_by_drug,
+    enriched,
+    neighbours,
+    agreed,
+    dimensions,
+    pathways,
+    biomarkers,
+    atoms,
+    maps,
     faithful,
     forces,
     by_value,
     sets,
-    cell_shift,
-    hits,
-    enriched,
-    neighbours,
-    targets,
-    agreed,
-    dimensions,
-    pathways,
-    data,
-    skills,
-    score_figures,
-    score_tables,
-    predicted_and_observed,
-    conditions,
-    scores_by_drug,
-    calibration,
-    ranked_drugs,
-    biomarkers,
-    atoms,
     patients,
     codes,
     similar,
     interactions,
+    # What it was computed from, and how.
+    cell_shift,
+    data,
     training,
-    provenance,
-    glossary,
 )
+"""All but the last two, which are the same in every report: the words, and how to repeat it."""
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _setting(value: Any) -> str:
+def setting(value: Any) -> str:
+    """A setting as text.
+
+    >>> setting({"lr": 0.1, "sizes": [3, 5], "bias": True}), setting([])
+    ('lr = 0.1, sizes = 3, 5, bias = yes', 'none')
+    """
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} = {_setting(item)}" for name, item in value.items())
-    return ", ".join(map(_setting, value)) if isinstance(value, list) else str(value)
+        return ", ".join(f"{name} = {setting(item)}" for name, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return (", ".join(map(setting, value)) or "none") if isinstance(value, list) else str(value)
+
+
+def moment(time: object) -> str:
+    """Date and time of a record, in words.
+
+    >>> moment("2026-11-26T02:49:33+00:00"), moment(None)
+    ('2026-11-26 02:49:33 UTC', '')
+    """
+    text = time if isinstance(time, str) else ""
+    return text.replace("T", " ").replace("+00:00", " UTC")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from galenic.plots.perturbation import skill_forest
+from galenic.plots.figures.perturbation import skill_forest
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
 from galenic.report.run import Run
 from galenic.report.scores import Outcome, Scores, Verdict, is_lower_better, is_same, judge

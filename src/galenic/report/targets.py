@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from scipy import stats
 
-from galenic.plots.figures import FLOOR, MODEL
+from galenic.plots.figures.search import text_of
+from galenic.plots.figures.targets import match_curve
 from galenic.report.blocks import Block, Cell, Figures, Section, Table, Text
-from galenic.report.neighbours import text_of
 from galenic.report.run import Run
 from galenic.report.words import count, interval, number, p_value
 
@@ -55,49 +54,6 @@ def targets(run: Run) -> Section | None:
         "published data no such ranking beat how popular the genes are in other diseases: a list alone is no evidence."
     )
     return Section("targets", "Pairs of targets", how, blocks)
-
-
-def match_curve(match: pd.DataFrame) -> go.Figure:
-    """Share of known pairs among the first n, with the mean and the 95 % range of chance.
-
-    Parameters
-    ----------
-    match
-        ``listed, hits, expected`` and, for the band, ``low, high``; one row an n.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
-        Pairs across, share in percent up.
-    """
-    rows = match.drop_duplicates("listed")
-    rows = rows[rows["listed"] > 0]
-    n = rows["listed"].tolist()
-    share = {
-        name: (100 * rows[name] / rows["listed"]).round(2).tolist() for name in ("hits", "expected", "low", "high")
-    }
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[*n, *n[::-1]], y=[*share["high"], *share["low"][::-1]], mode="lines", line={"width": 0}, fill="toself",
-        fillcolor=FLOOR, opacity=0.22, name="chance, 95 %", hoverinfo="skip",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=n, y=share["expected"], mode="lines", name="chance", line={"color": FLOOR, "dash": "dash", "width": 1.5},
-        hovertemplate="first %{x}: %{y:.1f} % by chance<extra></extra>",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=n, y=share["hits"], mode="lines+markers", name="known pairs", line={"color": MODEL, "width": 2},
-        marker={"size": 7}, text=[f"{hits} of {of}" for hits, of in zip(rows["hits"], n, strict=True)],
-        hovertemplate="%{text} known (%{y:.1f} %)<extra></extra>",
-    )  # fmt: skip
-    figure.update_xaxes(title="first pairs of the ranking", automargin=True, zeroline=False)
-    figure.update_yaxes(title="known (%)", automargin=True, zeroline=False, rangemode="tozero")
-    return figure.update_layout(
-        template="none", height=320, margin={"l": 8, "r": 12, "t": 26, "b": 44}, font={"size": 12.5},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="closest", showlegend=True,
-        legend={"orientation": "h", "y": 1.12, "x": 0},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": FLOOR, "activecolor": MODEL},
-    )  # fmt: skip
 
 
 def _against_chance(match: pd.DataFrame) -> Text:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from galenic.plots.figures import PARTS, loss_curves
+from galenic.plots.figures.training import PARTS, loss_curves, losses_of
 from galenic.report.blocks import Block, Figures, Section, Text
 from galenic.report.run import Run
 from galenic.report.words import count, number
@@ -35,36 +34,6 @@ def training(run: Run) -> Section | None:
         "help."
     )
     return Section("training", "Training", how if figures else "", blocks)
-
-
-def losses_of(history: pd.DataFrame) -> pd.DataFrame:
-    """The losses of one stage, one a row; a total of one term is that term and is left out.
-
-    Parameters
-    ----------
-    history
-        ``member``, ``epoch`` and losses: ``train_total``, ``train_<term>``, ..., ``valid_total``, ``valid_<term>``, ...
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``term, part, member, epoch, value`` of the losses that are finite.
-
-    Examples
-    --------
-    >>> losses_of(pd.DataFrame({"member": [0], "epoch": [1], "train_total": [0.5], "train_fit": [0.5], "lr": [0.1]}))
-      term   part  member  epoch  value
-    0  fit  train       0      1    0.5
-    """
-    columns = [name for name in history if name.partition("_")[0] in PARTS and name.partition("_")[2]]
-    table = history.melt(["member", "epoch"], columns, "column", "value")
-    table = table[np.isfinite(table["value"].astype(float))]
-    names = [column.partition("_") for column in table["column"]]
-    table = table.assign(part=[part for part, _, _ in names], term=[term for _, _, term in names])
-    terms = table.groupby("part")["term"].agg(frozenset)
-    if all(len(found) == 2 and "total" in found for found in terms):
-        table = table[table["term"] != "total"]
-    return table[["term", "part", "member", "epoch", "value"]].reset_index(drop=True)
 
 
 def _extent(losses: pd.DataFrame) -> str:

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from galenic.evaluate.single_cell import single_cell
-from galenic.plots.cell_genes import contribution_map, force, partner
-from galenic.plots.cells import few_shot_curves, probability_histogram, probability_map
-from galenic.plots.smoothing import local_linear
+from galenic.plots.figures.cell_genes import force, partner
+from galenic.plots.figures.cells import few_shot_curves, probability_histogram, probability_map
+from galenic.plots.figures.smoothing import local_linear
+from galenic.plots.palette import RESISTANT, SENSITIVE
 from galenic.report import Run, start, write_report
 from galenic.report.blocks import Cell, Figures, Section, Table, Text
 from galenic.report.cells import calls, drug_ranking, maps, threshold_of
@@ -207,7 +208,7 @@ def test_every_section_is_on_the_page_and_markup_is_not(tmp_path: Path) -> None:
     ids = re.findall(r'<section id="([^"]+)"', text)
     assert [one for one in ids if one in ("calls", "cell-genes", "maps", "cell-scores", "few-shot", "source", "curves",
             "cell-calibration", "forces", "by-value", "gene-sets", "cell-shift")] == [
-        "calls", "cell-genes", "maps", "cell-scores", "few-shot", "source", "cell-calibration", "curves", "forces",
+        "calls", "cell-genes", "cell-scores", "few-shot", "source", "cell-calibration", "maps", "curves", "forces",
         "by-value", "gene-sets", "cell-shift"]  # fmt: skip
     assert EVIL not in text
     assert "http://" not in text.split("<body>")[1].replace("http://www.w3.org", "")
@@ -276,8 +277,8 @@ def test_forces_meet_at_the_cell(tmp_path: Path) -> None:
     rows = explained()["forces"]
     figure = force(rows, 1.5, 0.2, 0.3)
     ends = [(bar.base[0], bar.base[0] + bar.x[0], bar.marker.color) for bar in figure.data]
-    to_the_right = [one for one in ends if one[2] == "#3b82c4"]
-    to_the_left = [one for one in ends if one[2] == "#d9822b"]
+    to_the_right = [one for one in ends if one[2] == SENSITIVE]
+    to_the_left = [one for one in ends if one[2] == RESISTANT]
     assert max(end for _, end, _ in to_the_right) == pytest.approx(1.5)
     assert min(start for start, _, _ in to_the_left) == pytest.approx(1.5)
     assert sum(end - start for start, end, _ in to_the_right) - sum(e - s for s, e, _ in to_the_left) == pytest.approx(
@@ -293,16 +294,6 @@ def test_maps_and_histograms_hold_every_cell() -> None:
     assert {trace.name: len(trace.x) for trace in figure.data}["abstained"] == 12
     bars = probability_histogram(table, 0.4)
     assert sum(sum(trace.y) for trace in bars.data) == N
-
-
-def test_heat_map_puts_like_rows_together() -> None:
-    rng = np.random.default_rng(0)
-    kind = rng.permutation(np.repeat([0, 1], 20))
-    wide = pd.DataFrame(rng.normal(size=(40, 4)) * 0.1 + 3 * kind[:, None], index=[str(i) for i in range(40)])
-    wide.columns = [f"G{number}" for number in range(4)]
-    figure = contribution_map(wide, pd.Series(kind, index=wide.index, dtype=float))
-    strip = np.array(figure.data[1].z[0])
-    assert np.abs(np.diff(strip)).sum() == 1
 
 
 def test_few_shot_means_are_means(tmp_path: Path) -> None:

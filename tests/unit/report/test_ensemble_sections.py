@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galenic.plots.ensembles import link_map, stability_curve
+from galenic.plots.figures.ensembles import link_map, stability_curve
 from galenic.report import Run, start, write_report
 from galenic.report.blocks import Figures, Table, Text
 from galenic.report.ensembles import agreed, dimensions, pathways

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from galenic.evaluate import compare
+from galenic.plots.figures.scores import summarise
 from galenic.report import start
-from galenic.report.scores import Scores, judge, sentence, summarise
+from galenic.report.scores import Scores, judge, sentence
 from galenic.report.words import count, interval, number, p_value
 
 FLOORS = ["DrugMean", "TissueDrugMean"]
