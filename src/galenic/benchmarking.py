@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from galenic.data.response import ResponseData
 from galenic.evaluate.splits import split
@@ -18,6 +17,7 @@ from galenic.evaluate.statistics import compare
 from galenic.models.base import Model
 from galenic.models.fields import with_params
 from galenic.tasks import FLOORS, Answer, Answered, Part, ResponseTask, Task
+from galenic.work.bar import counted
 from galenic.work.contents import contents
 from galenic.work.fan_out import fan_out
 from galenic.work.kept import Kept
@@ -164,6 +164,14 @@ def calibration(
         Unfitted, with a method ``intervals``.
     levels
         Nominal coverages.
+    data
+        Measured pairs.
+    by
+        What the folds leave out, as for :func:`benchmark`.
+    seed
+        Of the division into folds, and of the model.
+    n_folds
+        Folds of the division, of which the first is asked.
 
     Returns
     -------
@@ -237,13 +245,9 @@ def _run(
     task: Task, jobs: list[_Job], n_jobs: int, kept: Kept | None, progress: bool
 ) -> tuple[list[tuple[Answer, float]], list[str]]:
     """Answers in the order of the jobs, and what was warned of."""
-    found: dict[str, _Fit] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress) as bar:
-        row = bar.add_task("fits", total=len(jobs))
-        for name, fit in fan_out(_fit, {job.name: (task, job) for job in jobs}, n_jobs=n_jobs, kept=kept):
-            found[name] = fit
-            bar.advance(row)
+    asked = {job.name: (task, job) for job in jobs}
+    finished = counted(fan_out(_fit, asked, n_jobs=n_jobs, kept=kept), "fits", len(jobs), show=progress or None)
+    found: dict[str, _Fit] = dict(finished)
     fits = [found[job.name] for job in jobs]
     return [(answer, seconds) for answer, seconds, _ in fits], sorted({note for *_, notes in fits for note in notes})
 

@@ -14,7 +14,9 @@ from typing import Any
 from galenic.models import find
 from galenic.models.base import Model
 from galenic.models.fields import field_types, with_params
+from galenic.work.near import did_you_mean
 
+PARTS = ("title", "data", "split", "model")
 SPLIT = {"by": ["cell"], "folds": 5, "seeds": [0]}
 PATHS = (
     *("data", "response", "expression", "drugs", "cells", "symbols", "fold_file"),
@@ -74,15 +76,21 @@ def read(path: str | Path) -> Plan:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} should be TOML; {error}. Correct that line.") from error
-    unknown = set(content) - {"title", "data", "split", "model"}
+    unknown = set(content) - set(PARTS)
     if unknown:
         raise ValueError(
-            f"a plan has title, [data], [split] and [[model]]; {path} also has {sorted(unknown)}. Remove them."
+            f"a plan has title, [data], [split] and [[model]]; {path} also has {sorted(unknown)}. "
+            f"{did_you_mean(min(unknown), PARTS, 'Remove them.')}"
+        )
+    if _largest(content) >= 1 << 63:
+        raise ValueError(
+            f"whole numbers of a plan should have 64 bits, as TOML says; {path} has a larger one. Correct it."
         )
     _require_kinds(content, path)
     split = SPLIT | content.get("split", {})
     if set(split) != set(SPLIT):
-        raise ValueError(f"[split] has by, folds and seeds; {path} has {sorted(split)}. Correct the names.")
+        hint = did_you_mean(min(set(split) - set(SPLIT)), SPLIT, "Correct the names.")
+        raise ValueError(f"[split] has by, folds and seeds; {path} has {sorted(split)}. {hint}")
     by = [split["by"]] if isinstance(split["by"], str) else split["by"]
     lists = isinstance(by, list) and isinstance(split["seeds"], list)
     if not (
@@ -105,6 +113,14 @@ def read(path: str | Path) -> Plan:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _largest(content: Any) -> int:
+    """The largest size of a whole number, anywhere in tables and lists."""
+    if isinstance(content, (dict, list)):
+        inner = content.values() if isinstance(content, dict) else content
+        return max(map(_largest, inner), default=0)
+    return abs(content) if isinstance(content, int) else 0
 
 
 def _require_kinds(content: dict[str, Any], path: Path) -> None:

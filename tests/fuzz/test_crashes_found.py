@@ -55,6 +55,9 @@ FILES = {
     "an empty split": (split, "a.csv", b"\n"),
     "a plan in another encoding": (plan.read, "p.toml", b"title = '\xff'"),
     "a plan with a number of 5,000 digits": (plan.read, "p.toml", b"a = " + b"9" * 5000),
+    "a plan with a number of 4,000 digits of 16": (
+        plan.read, "p.toml", b"[[model]]\nname = 'KDRUG'\ntraining = {max_epochs = 0x1" + b"9" * 4000 + b"}",
+    ),
     "a plan with endless folds": (plan.read, "p.toml", b"[split]\nfolds = inf"),
     "a plan whose split is text": (plan.read, "p.toml", b"split = 'cell'"),
     "a plan whose models are text": (plan.read, "p.toml", b"model = ['KDRUG']"),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from galenic.work.bar import counted
+
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
@@ -52,6 +54,7 @@ class Job:
         """Fit, judge on lines, ask about the target, and set the floors beside."""
         from galenic.cli import cell_tables as tables
         from galenic.cli.cells import columns_of, say_confounding
+        from galenic.models.cells.answers import prediction_table, with_places
 
         run = self.run
         describe(run, bulk, self.target)
@@ -76,8 +79,8 @@ class Job:
         write_coverage(run, bulk, self.target, model)
         if getattr(model, "history_", None) is not None and len(model.history_):
             run.write("history", model.history_)
-        table = tables.prediction_table(predicted, self.target, by=self.how.by, truth=self.truth)
-        run.write("cells", tables.with_places(table, self.target, model.use_rep))
+        table = prediction_table(predicted, self.target, by=self.how.by, truth=self.truth)
+        run.write("cells", with_places(table, self.target, model.use_rep))
         run.record["fields"]["threshold"] = model.spec_["threshold"]
         if "direction" in predicted.attrs:
             run.record["fields"]["direction"] = predicted.attrs["direction"]
@@ -150,7 +153,7 @@ class Job:
         source: list[pd.DataFrame] = []
         index: dict[str, str] = {}
         self.run.record["data"] = {"cells": self.target.n_obs}
-        for number, drug in enumerate(asked):
+        for number, drug in enumerate(counted(asked, "drugs")):
             try:
                 bulk = labelled(lines, drug, data)
                 place = self.place / slug(str(bulk.uns["drug"]))

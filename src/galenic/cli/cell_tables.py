@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from anndata import AnnData
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 MOST = 1000
 """Lines and cells that a shift is measured on, drawn at random where there are more."""
-UMAP = ("X_umap", "X_tsne")
 
 
 def write_csv(run: Run, name: str, table: pd.DataFrame) -> None:
@@ -40,42 +38,10 @@ def source_scores(model: Any) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def prediction_table(
-    table: pd.DataFrame, cells: AnnData, *, by: tuple[str, ...] = (), truth: pd.Series | None = None
-) -> pd.DataFrame:
-    """Predictions with ids as a column, groups that were asked for, and the truth where it is known."""
-    found = table.rename_axis("cell").reset_index()
-    for name in by:
-        found[name] = cells.obs[name].to_numpy()
-    if truth is not None:
-        found["truth"] = truth.reindex(cells.obs_names).to_numpy()
-    return found
-
-
-def with_places(table: pd.DataFrame, cells: AnnData, use_rep: str | None) -> pd.DataFrame:
-    """The table with two columns to draw cells at: their UMAP where the file has one, else principal components."""
-    places = places_of(cells, use_rep)
-    return table.assign(x=places[:, 0], y=places[:, 1])
-
-
-def places_of(cells: AnnData, use_rep: str | None) -> np.ndarray:
-    """``(n_cells, 2)``."""
-    import numpy as np
-
-    from galenic.data.cell_matrix import CellMatrix
-    from galenic.data.neighbourhood import components
-
-    for name in UMAP:
-        if name in cells.obsm:
-            return np.asarray(cells.obsm[name], dtype=np.float64)[:, :2]
-    found = components(CellMatrix.of(cells, use_rep=use_rep), 2)
-    return found if found.shape[1] > 1 else np.column_stack([found[:, 0], np.zeros(len(found))])
-
-
 def require_groups(cells: AnnData, by: tuple[str, ...], flag: str = "--by") -> None:
     """Refuse columns that the cells do not have."""
     from galenic.data.checks import first
-    from galenic.data.perturbation import nearest_name
+    from galenic.work.near import nearest_name
 
     absent = [name for name in by if name not in cells.obs]
     if absent:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from galenic.work.bar import progress_bar
+
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 
 EVERY = "all"
 """What is said for every drug."""
-LARGE = 1 << 30
-"""Bytes from which on a file of cells is read a block at a time, not whole."""
 RESPONSES = ("response", "ln_ic50", "ic50", "auc")
 LINES = ("line", "cell_line", "cell_line_name")
 PLATFORMS = ("platform", "study", "source")
@@ -115,35 +115,6 @@ def from_recipe(recipe: dict[str, Any]) -> LineFlags:
     return LineFlags(**values)
 
 
-def read_cells(
-    path: str, what: str = "cells", notes: list[str] | None = None, *, use_rep: str | None = None
-) -> AnnData:
-    """Cells out of h5ad or zarr, a large file a block at a time; what would be refused later is refused now.
-
-    What is worth a warning is added to ``notes``, for a run that has not begun yet. Where only an embedding is read
-    (``use_rep``), nothing is said of the scale of the genes.
-    """
-    import warnings
-
-    from galenic.data.checks import require_file
-    from galenic.data.diagnose_cells import findings_of_cells
-    from galenic.data.read.matrices import open_h5ad
-
-    place = require_file(path, what, or_zarr=True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"(Observation|Variable) names are not unique")  # is told below
-        adata = open_h5ad(place, backed=place.is_dir() or place.stat().st_size >= LARGE)
-    for name, severity, detail, remedy in findings_of_cells(adata, rep=""):
-        if severity == "error":
-            raise ValueError(f"{what} should be fit to be read; {name} in {path}: {detail}. {remedy}")
-        if severity == "warning" and (use_rep is None or name != "values"):
-            said = f"{name} of {path}: {detail}. {remedy}"
-            warnings.warn(said, stacklevel=2)
-            if notes is not None:
-                notes.append(said)
-    return adata
-
-
 def names_of_drugs(flags: LineFlags, data: ResponseData) -> list[str]:
     """The drugs that are asked for; each compound once where all are."""
     if flags.drug != (EVERY,):
@@ -159,6 +130,7 @@ def names_of_drugs(flags: LineFlags, data: ResponseData) -> list[str]:
     return [str(name) for name in known[~compound.duplicated().to_numpy()].drop_duplicates()]
 
 
+@progress_bar("reading lines")
 def read_lines(flags: LineFlags) -> ResponseData:
     """Expression of the lines, and responses where a table of them is named."""
     import pandas as pd

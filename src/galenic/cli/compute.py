@@ -93,6 +93,7 @@ def _joined(flags: DeviceFlags) -> Iterator[None]:
     from torch import distributed
 
     from galenic.train.fabric import launched
+    from galenic.work.bar import no_bars
     from galenic.work.processes import leads, on
 
     where: dict[str, Any] = {field.name: getattr(flags, field.name) for field in fields(DeviceFlags)}
@@ -100,6 +101,7 @@ def _joined(flags: DeviceFlags) -> Iterator[None]:
     with on(fabric), ExitStack() as quiet:
         if not leads():
             quiet.enter_context(redirect_stdout(quiet.enter_context(open(os.devnull, "w"))))
+            quiet.enter_context(no_bars())
             warnings.showwarning = lambda *_, **__: None
         try:
             yield

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import typer
 
-from galenic.cli import data_fetch, perturbations, profiles, simulate_cells
+from galenic.cli import completing, data_fetch, perturbations, profiles, simulate_cells
 from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
+from galenic.cli.voice import voice
 
 CATALOGUE = "Another table of public data and their addresses; also GALENIC_CATALOGUE."
 
@@ -21,11 +22,11 @@ class ScreenFlags:
     Parameters
     ----------
     n_cells
-        Cells.
+        Number of cells.
     n_drugs
-        Drugs.
+        Number of drugs.
     n_genes
-        Genes.
+        Number of genes.
     n_drivers
         Genes that drive each drug's response.
     missing
@@ -33,7 +34,7 @@ class ScreenFlags:
     missing_modalities
         Share of the cells that lack a modality.
     seed
-        Of everything that is random.
+        Seed of all random numbers; the same seed gives the same data.
     """
 
     n_cells: int = 200
@@ -124,16 +125,16 @@ def command() -> Any:
 
     @app.command("list")
     def list_public(
-        as_json: bool = typer.Option(False, "--json", help="Everything that is known of each set, as JSON."),
+        as_json: bool = typer.Option(False, "--json", help="Everything that is known of each set, as JSON ('sets')."),
         verbose: bool = typer.Option(False, "--verbose", help="Files, addresses, and which have been seen to answer."),
         catalogue: str = typer.Option(None, "--catalogue", help=CATALOGUE),
     ) -> None:
         """List public data that can be fetched: name, what it holds, size, licence, citation."""
-        data_fetch.show(as_json=as_json, verbose=verbose, catalogue=catalogue)
+        data_fetch.show(as_json=as_json or voice().as_json, verbose=verbose or voice().verbose, catalogue=catalogue)
 
     @app.command("fetch")
     def fetch_public(
-        name: str = typer.Argument(..., help="As 'galenic data list' says it."),
+        name: str = typer.Argument(..., help="As 'galenic data list' says it.", autocompletion=completing.data_sets),
         out: str = typer.Option(None, "--out", help="Folder for the converted data, or for copies with --no-convert."),
         accept_licence: bool = typer.Option(
             False, "--accept-licence", help="You have read the licence of the data, and accept it."
@@ -154,7 +155,7 @@ def command() -> Any:
 
     @app.command("combine")
     def combine_all(
-        folders: list[str] = typer.Argument(..., metavar="FOLDER...", help="Data folders, one a study."),
+        folders: list[str] = typer.Argument(..., metavar="FOLDER", help="Data folders, one a study."),
         out: str = typer.Option(..., "--out", help="Data folder to write."),
     ) -> None:
         """Join studies, cells by id and drugs by structure, for 'fit --by study'."""
@@ -178,7 +179,6 @@ def command() -> Any:
 
 def check_file(file: str, *, cells: bool = False, model: str | None = None) -> None:
     """Print the findings of ``galenic.data.diagnose``, or of single cells; exit with 2 if one is an error."""
-    from rich.console import Console
     from rich.table import Table
 
     from galenic.data.diagnose import diagnose
@@ -189,7 +189,8 @@ def check_file(file: str, *, cells: bool = False, model: str | None = None) -> N
         table.add_column(name, overflow="fold")
     for row in found.itertuples():
         table.add_row(row.severity, row.finding, row.detail, row.remedy)
-    Console().print(table)
+    voice().screen().print(table)
+    voice().give(findings=found.to_dict("records"))
     if (found["severity"] == "error").any():
         raise typer.Exit(2)
 
@@ -198,12 +199,12 @@ def findings_of_cells(file: str, model: str | None) -> Any:
     """What there is to say of a file of single cells, and of what a model needs of them, as a table."""
     import pandas as pd
 
-    from galenic.cli.predict_cells import load_models
     from galenic.data.checks import require_file
     from galenic.data.diagnose import COLUMNS
     from galenic.data.diagnose_cells import cell_findings
+    from galenic.models.folders import models_by_drug
 
-    first = next(iter(load_models(model).values())) if model else None
+    first = next(iter(models_by_drug(model).values())) if model else None
     asked = {} if first is None else {"features": first.spec_["features"], "rep": first.use_rep}
     return pd.DataFrame(cell_findings(require_file(file, "cells", or_zarr=True), **asked), columns=list(COLUMNS))
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from galenic.cli.voice import voice
+
 if TYPE_CHECKING:
     from galenic.data.fetch.catalogue import DataSet
 
@@ -44,14 +46,15 @@ class Places:
 
 def show(*, as_json: bool, verbose: bool, catalogue: str | None) -> None:
     """Print what can be fetched, one row for cohorts that are alike."""
-    from rich.console import Console
     from rich.table import Table
 
     from galenic.data.fetch.catalogue import read_catalogue
 
     sets = read_catalogue(catalogue)
     if as_json:
-        typer.echo(json.dumps([_plain(data) for data in sets.values()], indent=1, ensure_ascii=False))
+        plain = [_plain(data) for data in sets.values()]
+        # In a document of the command line the list is one entry of it.
+        voice().give("" if voice().as_json else json.dumps(plain, indent=1, ensure_ascii=False), sets=plain)
         return
     table = Table(show_lines=True)
     for column in ("name", "what", "size", "licence", "citation"):
@@ -61,9 +64,9 @@ def show(*, as_json: bool, verbose: bool, catalogue: str | None) -> None:
         if data.family not in families or not data.family:
             table.add_row(*_row(data, sum(one.family == data.family for one in sets.values())))
         families.add(data.family)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    voice().screen(width=None if sys.stdout.isatty() else 160).print(table)
     if verbose:
-        typer.echo("\n".join(line for data in sets.values() for line in _files(data)))
+        voice().give("\n".join(line for data in sets.values() for line in _files(data)))
     typer.echo(
         f"{_unseen(sets.values())}\nFetch one with 'galenic data fetch NAME'; with --convert as other commands take it."
     )
@@ -187,7 +190,7 @@ def _files_by_role(data: DataSet, places: Places) -> dict[str, Path]:
         catalogue=places.catalogue,
         progress=True,
     )
-    typer.echo("\n".join(map(str, paths)))
+    voice().give("\n".join(map(str, paths)), files=[*voice().data.get("files", []), *map(str, paths)])
     return dict(zip([file.role for file in data.files], paths, strict=True))
 
 

@@ -18,8 +18,8 @@ def command() -> Any:
     @app.command()
     def demo(
         out: str = typer.Option("demo", "--out", help="Run folder to write."),
-        seed: int = typer.Option(0, "--seed", help="Of the simulated screen."),
-        jobs: int = typer.Option(2, "--jobs", help="Fits at the same time."),
+        seed: int = typer.Option(0, "--seed", help="Seed of the simulated screen."),
+        jobs: int = typer.Option(2, "--jobs", help="Fits at the same time, each in one thread; -1: one a core."),
         overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier demo in the same folder."),
     ) -> None:
         """Simulate a screen with planted drivers; compare, predict, explain and report on it."""

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from galenic.cli.compute import EngineFlags, engaged
 from galenic.cli.flags import add, collect
+from galenic.cli.manual import with_ends
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +100,7 @@ def command(encoder: str) -> Any:
     out = typer.Option(..., "--out", help="File to write: .h5ad (the data with obsm), .parquet or .csv.")
     make = _scfoundation if encoder == "scfoundation" else _geneformer
     app.command(name=encoder)(make(data, out))
-    return typer.main.get_command(app)
+    return with_ends(typer.main.get_command(app), ("embed", encoder))
 
 
 def _scfoundation(data: Any, out: Any) -> Any:

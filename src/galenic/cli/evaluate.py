@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from galenic.cli.flags import add, collect
+from galenic.cli.manual import with_ends
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ def command() -> Any:
     if sys.argv[1:3] == ["evaluate", "cells"]:
         from galenic.cli.evaluate_cells import command as of_cells
 
-        return of_cells()
+        return with_ends(of_cells(), ("evaluate", "cells"))
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
     def run(

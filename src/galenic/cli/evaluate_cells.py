@@ -202,9 +202,9 @@ def with_calls(table: pd.DataFrame, run: str | None) -> pd.DataFrame:
             "calls need a column 'label' in the predictions, or the threshold of the run that made them; there is "
             "neither. Name the run with --run: a threshold chosen on these cells would flatter."
         )
-    from galenic.cli.predict_cells import load_models
+    from galenic.models.folders import models_by_drug
 
-    threshold = float(next(iter(load_models(run).values())).spec_["threshold"])
+    threshold = float(next(iter(models_by_drug(run).values())).spec_["threshold"])
     return table.assign(label=np.where(table["probability"] >= threshold, 1.0, 0.0))
 
 

@@ -13,6 +13,7 @@ from galenic.cli.explain_cells import CellExplainFlags
 from galenic.cli.explain_cells import explain as explain_cells
 from galenic.cli.flags import add, collect
 from galenic.cli.inputs import DataFlags
+from galenic.work.bar import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +100,12 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
 
     from galenic.cli import inputs, summary
     from galenic.explain.biomarkers import biomarkers
+    from galenic.models.folders import class_in
     from galenic.models.importance import resampled_importance
     from galenic.report import run as run_folder
+    from galenic.report.written import named
 
-    if inputs.class_in(folder) == "DeepPert":
+    if class_in(folder) == "DeepPert":
         from galenic.cli import ensembles
 
         require_absent(how, RESPONSES, "models of responses", *data_flags.recipe())
@@ -131,7 +134,7 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
             modality=list(index.get_level_values("modality")),
             keep=how.keep,
         )
-    table = summary.named(table, data.drugs)
+    table = named(table, data.drugs)
     run.write("biomarkers", table)
     shutil.rmtree(refits, ignore_errors=True)
     if hasattr(model, "atoms"):
@@ -164,9 +167,12 @@ def atoms_of(model: Any, data: Any, n_drugs: int) -> Any:
     import pandas as pd
 
     drugs = data.drugs[data.drugs["smiles"].notna()].head(n_drugs)
-    tables = [model.atoms(data, drug).assign(drug=drug, smiles=drugs.loc[drug, "smiles"]) for drug in drugs.index]
+    tables = [
+        model.atoms(data, drug).assign(drug=drug, smiles=drugs.loc[drug, "smiles"])
+        for drug in counted(drugs.index, "drugs")
+    ]
     columns = ["drug", "smiles", "atom", "element", "contribution"]
     table = pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
-    from galenic.cli.summary import named
+    from galenic.report.written import named
 
     return named(table, data.drugs)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from galenic.work.near import nearest_name
+
 if TYPE_CHECKING:
     from galenic.cli.explain import ExplainFlags
     from galenic.models.scatd.explanation import Explanation
@@ -47,7 +49,7 @@ class CellExplainFlags:
     device
         Of cells: where networks compute: cpu, cuda.
     seed
-        Of cells: of everything drawn.
+        Of cells: seed of everything that is drawn.
     overwrite
         Of cells: replace an earlier run in the same folder.
     """
@@ -77,15 +79,15 @@ def explain(folder: str, source: str | None, how: CellExplainFlags, more: Explai
         )
     from galenic.cli import summary
     from galenic.cli.cell_tables import truth_of
-    from galenic.cli.cells import read_cells
     from galenic.data import read
+    from galenic.data.read.single_cells import single_cells
     from galenic.models.scatd import explanation_tables as tables
     from galenic.models.scatd.explanation import explain as explained_by
     from galenic.report import run as run_folder
 
     model, drug = model_of(folder, how.drug)
-    cells = read_cells(source, use_rep=model.use_rep)
-    reference = read_cells(how.reference, "the reference") if how.reference else None
+    cells = single_cells(source, use_rep=model.use_rep)
+    reference = single_cells(how.reference, "the reference") if how.reference else None
     truth = truth_of(cells, how.truth, "sensitive=1")
     truth = None if truth is None else truth.reindex(cells.obs_names).to_numpy()
     sets = read.gene_sets(more.gene_sets) if more.gene_sets else None
@@ -153,8 +155,8 @@ def model_of(folder: str, drug: str | None) -> tuple[Any, str]:
         near = {name.casefold(): name for name in index}
         if drug is None or drug.casefold() not in near:
             raise ValueError(
-                f"--drug should be one of the {len(index)} of the run ({first(list(index), 5)}); received {drug!r}. "
-                "Name one."
+                f"--drug should be one of the {len(index)} of the run ({first(list(index), 5)}); received {drug!r}"
+                f"{nearest_name(drug or '', index)} Name one."
             )
         model = load(several / index[near[drug.casefold()]])
     else:

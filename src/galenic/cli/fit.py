@@ -13,6 +13,8 @@ from typer.core import TyperGroup
 from galenic.cli.compute import engaged
 from galenic.cli.flags import RunFlags, add, collect
 from galenic.cli.inputs import DataFlags
+from galenic.cli.manual import with_ends
+from galenic.cli.model_fields import is_asked_for, stand_in
 from galenic.models import CELL_MODELS, MODELS, PERTURBATION_MODELS, PROFILE_MODELS, find
 
 SYSTEMS = {"DeepPert": "deeppert", "ReadAcross": "readacross", "ScATD": "scatd", "XTransferCDR": "xtransfercdr"}
@@ -25,6 +27,13 @@ def kebab(name: str) -> str:
 
 
 NAMES = {kebab(name): name for name in MODELS}
+KINDS = {
+    **dict.fromkeys(MODELS, "fit responses"),
+    **dict.fromkeys(PROFILE_MODELS, "fit profiles"),
+    **dict.fromkeys(PERTURBATION_MODELS, "fit perturbations"),
+    **dict.fromkeys(CELL_MODELS, "fit cells"),
+}
+"""Example of each model in the manual."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +66,14 @@ class _Models(TyperGroup):
         if cmd_name == SYSTEMS["ScATD"] and cmd_name in sys.argv:
             from galenic.cli.fit_encoders import command as steps
 
-            return steps()
+            return with_ends(steps(), ("fit", "scatd"))
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         summary = MODELS[NAMES[cmd_name]][1]
         if cmd_name in sys.argv:
             app.command(name=cmd_name, help=f"Fit {NAMES[cmd_name]}: {summary}.")(_command(NAMES[cmd_name]))
         else:
             app.command(name=cmd_name, short_help=summary)(lambda: None)
-        return typer.main.get_command(app)
+        return with_ends(typer.main.get_command(app), ("fit", cmd_name), KINDS[NAMES[cmd_name]])
 
 
 def command() -> Any:
@@ -79,7 +88,7 @@ def command() -> Any:
 
 
 def _command(name: str) -> Any:
-    model_class = find(name)
+    model_class = (stand_in(name) if is_asked_for() else None) or find(name)
     if name in PROFILE_MODELS:
         from galenic.cli.fit_profiles import command_of
 

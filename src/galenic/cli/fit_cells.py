@@ -11,6 +11,7 @@ import typer
 from galenic.cli.cells import LineFlags
 from galenic.cli.compute import DEVICES, ENGINE, DeviceFlags, EngineFlags, engaged
 from galenic.cli.flags import add, collect
+from galenic.work.near import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,23 +108,24 @@ def fit(model: Any, out: str, lines: LineFlags, how: TargetFlags, own: EncoderFl
     from galenic.cli import keeping, summary
     from galenic.cli.cell_job import Job
     from galenic.cli.cell_tables import require_groups, truth_of
-    from galenic.cli.cells import labelled, labelled_file, names_of_drugs, read_cells, read_lines
+    from galenic.cli.cells import labelled, labelled_file, names_of_drugs, read_lines
+    from galenic.data.read.single_cells import single_cells
     from galenic.models.fields import to_dict
     from galenic.report import run as run_folder
 
+    require_floors(how.floors)
     if not how.target:
         raise ValueError("cells that are to be predicted are expected: --target FILE (h5ad). Name them.")
     if not (lines.bulk or lines.drug):
         raise ValueError("a drug is expected: --drug NAME, several separated by commas, or all. Name one.")
     notes: list[str] = []
-    target = read_cells(how.target, "the target", notes, use_rep=model.use_rep)
+    target = single_cells(how.target, "the target", notes, use_rep=model.use_rep)
     require_groups(target, how.by)
     truth = truth_of(target, how.truth, how.truth_convention)
     few = few_labels(how.few, target, lines.label_convention, notes)
     if few is not None and truth is not None:
         truth = truth.drop(few.index, errors="ignore")  # what was learned from is no test
     sizes = sizes_of_curve(target, how.few_shot_truth, how.truth_convention)
-    require_floors(how.floors)
     encoder = load_encoder(own.encoder) if own is not None and own.encoder else None
     if lines.bulk:
         bulk, data = labelled_file(lines), None
@@ -209,7 +211,10 @@ def require_floors(names: tuple[str, ...]) -> None:
 
     unknown = [name for name in names if name not in (*CELL_MODELS, "none")]
     if unknown:
-        raise ValueError(f"--floors should be of {', '.join(CELL_MODELS)}; received {unknown[0]!r}. Correct the name.")
+        raise ValueError(
+            f"--floors should be of {', '.join(CELL_MODELS)}; received {unknown[0]!r}. "
+            f"{did_you_mean(unknown[0], CELL_MODELS, 'Correct the name.')}"
+        )
 
 
 def require_drugs(lines: LineFlags, asked: list[str], data: Any) -> None:

@@ -11,6 +11,8 @@ from typer.core import TyperGroup
 
 from galenic.cli.compute import DeviceFlags, engaged
 from galenic.cli.flags import add, collect
+from galenic.cli.manual import with_ends
+from galenic.cli.model_fields import is_asked_for, stand_in
 
 STEPS = {
     "pretrain": "train an encoder on unlabelled cells",
@@ -59,7 +61,7 @@ class _Steps(TyperGroup):
             app.command(name=cmd_name, help=f"{STEPS[cmd_name].capitalize()}.")(_step(cmd_name))
         else:
             app.command(name=cmd_name, short_help=STEPS[cmd_name])(lambda: None)
-        return typer.main.get_command(app)
+        return with_ends(typer.main.get_command(app), ("fit", "scatd", cmd_name))
 
 
 def command() -> Any:
@@ -76,11 +78,14 @@ def command() -> Any:
 def _step(name: str) -> Any:
     from galenic.models import find
 
+    def found(model: str) -> type:
+        return (stand_in(model) if is_asked_for() else None) or find(model)
+
     if name == "transfer":
         from galenic.cli.fit_cells import command_of
 
-        return command_of(find("ScATD"))
-    encoder = find("ScATDEncoder")
+        return command_of(found("ScATD"))
+    encoder = found("ScATDEncoder")
 
     def pretrain(
         out: str = typer.Option(..., "--out", help="Run folder to write."),
@@ -95,7 +100,8 @@ def _step(name: str) -> Any:
         ),
         **flags: Any,
     ) -> None:
-        model, atlas = collect(encoder, flags), collect(AtlasFlags, flags)
+        model: Any = collect(encoder, flags)
+        atlas = collect(AtlasFlags, flags)
         if published is None:
             with engaged(atlas):
                 fit(model, out, atlas, None)
@@ -116,8 +122,8 @@ def _step(name: str) -> Any:
 def fit(model: Any, out: str, atlas: AtlasFlags, teacher_folder: str | None) -> None:
     """Train an encoder and keep it in the run folder ``out``."""
     from galenic.cli import keeping, summary
-    from galenic.cli.cells import read_cells
     from galenic.cli.fit_cells import load_encoder
+    from galenic.data.read.single_cells import single_cells
     from galenic.models.fields import to_dict
     from galenic.report import run as run_folder
 
@@ -125,7 +131,7 @@ def fit(model: Any, out: str, atlas: AtlasFlags, teacher_folder: str | None) -> 
         raise ValueError("unlabelled cells are expected: --cells FILE (h5ad). Name them.")
     teacher = load_encoder(teacher_folder, "--teacher") if teacher_folder else None
     notes: list[str] = []
-    cells = read_cells(atlas.cells, notes=notes, use_rep=model.use_rep)
+    cells = single_cells(atlas.cells, notes=notes, use_rep=model.use_rep)
     name = "ScATDEncoder" if teacher is None else "ScATDEncoder, distilled"
     with (
         run_folder.start(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import typer
 
+from galenic.cli.completing import values_of
 from galenic.cli.compute import DeviceFlags, EngineFlags
 from galenic.models.fields import field_types, helps
 
@@ -89,8 +90,14 @@ def _flags(cls: type, prefix: str, values: Any = None) -> Iterator[inspect.Param
         if _is_tuple(kind):
             kind, default = str | None, ",".join(str(item) for item in default) or None
         name = "--" + key.replace("__", ".").replace("_", "-")
-        spelled = f"{name}/--no-{name[2:]}" if kind is bool else name
-        option = typer.Option(spelled, help=said.get(field.name, ""), show_default=default is not None)
+        # What is off unless it is asked for needs no flag to turn it off.
+        spelled = f"{name}/--no-{name[2:]}" if kind is bool and default else name
+        option = typer.Option(
+            spelled,
+            help=said.get(field.name, ""),
+            show_default=default is not None and default is not False,
+            autocompletion=values_of(cls.__name__, field.name),
+        )
         yield inspect.Parameter(
             key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
         )

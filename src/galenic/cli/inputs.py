@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from galenic.work.bar import progress_bar
+
 if TYPE_CHECKING:
     from galenic.data.response import ResponseData
 
@@ -98,21 +100,9 @@ def response_model(folder: str, verb: str) -> Any:
 def is_of_perturbations(folder: str) -> bool:
     """Whether a folder holds a saved model that predicts effects of perturbations."""
     from galenic.models import PERTURBATION_MODELS
+    from galenic.models.folders import class_in
 
     return class_in(folder) in PERTURBATION_MODELS
-
-
-def class_in(folder: str) -> str:
-    """Class of the model that a run or model folder holds; empty where that cannot be told."""
-    import json
-    from pathlib import Path
-
-    place = next((place for place in (Path(folder), Path(folder, "model")) if (place / "model.json").is_file()), None)
-    try:
-        header = {} if place is None else json.loads((place / "model.json").read_text(encoding="utf-8"))
-    except ValueError:
-        return ""  # what is wrong with it is told when it is loaded
-    return str(header.get("class", "")) if isinstance(header, dict) else ""
 
 
 def from_recipe(recipe: dict[str, Any]) -> DataFlags:
@@ -132,6 +122,7 @@ def modalities(items: tuple[str, ...]) -> dict[str, str]:
     return named
 
 
+@progress_bar("reading the data")
 def read_all(flags: DataFlags) -> ResponseData:
     """Read the files that the flags name, before any screen is left out."""
     from galenic.data import read

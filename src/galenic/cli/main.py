@@ -13,6 +13,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from galenic.cli.completing import COMPLETES, typed_so_far
+from galenic.cli.document import about, document, steps, write
+from galenic.cli.hints import hinted
+from galenic.cli.manual import with_ends
+from galenic.cli.voice import FLAGS, speaking, voice, without_flags
+
 VERBS = {
     "demo": "the main job on a simulated screen, from nothing to an HTML report",
     "fit": "fit a model, score it beside its floors, save it",
@@ -25,8 +31,14 @@ VERBS = {
     "explain": "rank the genes behind each drug's predictions",
     "targets": "rank pairs of targets from gene weights, beside chance and popularity",
     "report": "write the HTML page of a run folder",
+    "app": "open the pages in a browser of this machine, without writing code",
     "data": "fetch, check, convert, split and simulate data",
+    "doctor": "say whether everything that galenic needs is there and works",
 }
+
+
+INSIDE = (("evaluate", "cells"), ("evaluate", "downstream"), ("embed", "scfoundation"), ("embed", "geneformer"))
+"""Verbs of two words whose first is also a verb by itself."""
 
 
 class _Verbs(TyperGroup):
@@ -43,13 +55,17 @@ class _Verbs(TyperGroup):
         if cmd_name not in VERBS:
             return None
         # The list of verbs needs names and one line each, not the verbs.
-        if ctx.resilient_parsing or not _called(cmd_name):
+        if cmd_name not in sys.argv[1:]:
             return typer.main.get_command(_named(cmd_name))
-        return import_module(f"galenic.cli.{cmd_name}").command()
+        return with_ends(import_module(f"galenic.cli.{cmd_name}").command(), (cmd_name,))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with hinted():
+            return super().parse_args(ctx, args)
 
-def _called(verb: str) -> bool:
-    return verb in sys.argv[1:]
+    def invoke(self, ctx: Any) -> Any:
+        with hinted():
+            return super().invoke(ctx)
 
 
 def _named(verb: str) -> typer.Typer:
@@ -58,14 +74,20 @@ def _named(verb: str) -> typer.Typer:
     return app
 
 
-app = typer.Typer(
-    cls=_Verbs, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
-)
+app = typer.Typer(cls=_Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
 @app.callback(invoke_without_command=True)
-def _galenic(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
-    """Predict, explain and search drug response from gene expression, with every score beside its floor."""
+def _galenic(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    verbose: bool = typer.Option(False, "--verbose", help=FLAGS["--verbose"]),
+    quiet: bool = typer.Option(False, "--quiet", help=FLAGS["--quiet"]),
+    as_json: bool = typer.Option(False, "--json", help=FLAGS["--json"]),
+) -> None:
+    """Predict, explain and search drug response from gene expression, with every score beside its floor.
+
+    Every verb says more with --help: galenic fit --help. --verbose, --quiet and --json stand before or after it.
+    """
     if version:
         from galenic.version import __version__
 
@@ -82,19 +104,56 @@ def main() -> None:
     import signal
     import warnings
 
+    if COMPLETES in os.environ:
+        sys.argv[1:] = typed_so_far()
+        app(prog_name="galenic")
     warnings.showwarning = _say
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what libraries warn of is for developers
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        spoken, sys.argv[1:] = without_flags(sys.argv[1:])
+    except ValueError as error:
+        sys.exit(_explain(error))
+    with speaking(spoken):
+        spoken.tell(about() if spoken.verbose else "")
+        code = _ended()
+        spoken.tell("\n".join(steps(spoken)) if spoken.verbose else "")
+        if spoken.as_json:
+            write(document(spoken, verb_of(sys.argv[1:]), sys.argv[1:], code), spoken)
+    sys.exit(code)
+
+
+def _ended() -> int:
+    """Run the verb, tell what it ended with if it failed, and give the exit code."""
+    try:
         app(prog_name="galenic")
     except KeyboardInterrupt as stopped:
-        sys.exit(_stopped(stopped))
+        return _stopped(stopped)
     except SystemExit as ended:
         if ended.code == 130:  # so ends what was interrupted inside a verb
-            sys.exit(_stopped(ended))
-        raise
+            return _stopped(ended)
+        usage = getattr(ended.__context__, "format_message", None)
+        voice().error = usage() if usage is not None else voice().error
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except Exception as error:
-        sys.exit(_explain(error))
+        return _explain(error)
+    return 0
+
+
+def verb_of(words: list[str]) -> str:
+    """The verb with its sub-verbs, or as much as was typed of it."""
+    found = [words[0]] if words and words[0] in VERBS else []
+    command: Any = typer.main.get_command(app)
+    command = command.get_command(None, words[0]) if found else None
+    for word in words[1:]:
+        known = getattr(command, "list_commands", None)
+        if known is None or word not in known(None):
+            break
+        command = command.get_command(None, word)
+        found.append(word)
+    if len(words) > 1 and (words[0], words[1]) in INSIDE:
+        found = words[:2]
+    return " ".join(found)
 
 
 def _terminate(number: int, frame: Any) -> None:
@@ -106,14 +165,18 @@ def _stopped(error: BaseException) -> int:
     from galenic.work.atomic import causes
 
     stops = [one for one in causes(error) if isinstance(one, KeyboardInterrupt)]
-    print(f"\n{(str(stops[0]) if stops else '') or 'stopped before anything was written'}", file=sys.stderr)
+    voice().error = (str(stops[0]) if stops else "") or "stopped before anything was written"
+    print(f"\n{voice().error}", file=sys.stderr)
     return 143 if any(isinstance(one, Terminated) for one in stops) else 130
 
 
 def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """One line for a warning of ours; those of libraries are for developers."""
     if category is UserWarning:
+        voice().warnings.append(in_flags(message))
         print(f"Warning: {in_flags(message)}", file=sys.stderr)
+    else:
+        voice().tell(f"{category.__name__} of a library: {message}")
 
 
 def in_flags(message: object) -> str:
@@ -136,8 +199,7 @@ def _explain(error: Exception) -> int:
     if is_full(error):
         told = [one for one in causes(error) if isinstance(one, NoRoomError)]
         what = told[0] if told else f"writing needs room; the disk is full ({error}). Free some space and start again."
-        print(f"Failed: {what}", file=sys.stderr)
-        return 1
+        return _tell("Failed", what, error)
     if isinstance(error, RuntimeError):  # of jobs: the first of them says why
         error = next((one for one in causes(error) if isinstance(one, PermissionError)), error)
     trace = error.__traceback__
@@ -146,19 +208,32 @@ def _explain(error: Exception) -> int:
     ours = trace is not None and Path(__file__).parents[1] in Path(trace.tb_frame.f_code.co_filename).parents
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         place = error.filename or "that place"
-        print(
-            f"Error: a place that may be read and written is expected; {place} may not be ({error.strerror or error}). "
-            "Choose another folder, or change its permissions.",
-            file=sys.stderr,
+        what = (
+            f"a place that may be read and written is expected; {place} may not be ({error.strerror or error}). "
+            "Choose another folder, or change its permissions."
         )
-        return 2
+        return _tell("Error", what, error)
     if isinstance(error, OSError) or (ours and isinstance(error, (ValueError, TypeError))):
-        print(f"Error: {in_flags(error)}", file=sys.stderr)
-        return 2
+        return _tell("Error", in_flags(error), error)
+    code = _tell("Failed", f"{type(error).__name__}: {error}", None)
+    print(f"The details are in {_logged(error)}", file=sys.stderr)
+    return code
+
+
+def _tell(word: str, what: object, error: Exception | None) -> int:
+    """Print an error and keep it for the document; 1 if the work failed, 2 if it was refused."""
+    voice().error = str(what)
+    print(f"{word}: {what}", file=sys.stderr)
+    if error is not None and voice().verbose:
+        print(f"The details are in {_logged(error)}", file=sys.stderr)
+    return 1 if word == "Failed" else 2
+
+
+def _logged(error: Exception) -> str:
+    """A file with the traceback."""
     import tempfile
     import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="galenic-", suffix=".log", delete=False) as log:
         traceback.print_exception(error, file=log)
-    print(f"Failed: {type(error).__name__}: {error}\nThe details are in {log.name}", file=sys.stderr)
-    return 1
+    return log.name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from galenic.cli.compute import ENGINE
+from galenic.work.near import nearest_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +108,7 @@ def _towards(encoder: Any, adata: AnnData, goal: str, where: dict[str, Any]) -> 
     if not equals or column not in adata.obs:
         raise ValueError(
             f"--goal should be column=value of a column of obs ({first(adata.obs.columns, 5) or 'there is none'}); "
-            f"received {goal!r}. Correct it."
+            f"received {goal!r}{nearest_name(column, adata.obs.columns)} Correct it."
         )
     there = (adata.obs[column].astype(str) == value).to_numpy()
     if not 0 < there.sum() < len(there):

@@ -19,9 +19,9 @@ class SimulatedCellsFlags:
     n_contexts
         Cell types; every perturbation is in each.
     n_perturbations
-        Perturbations.
+        Number of perturbations.
     n_genes
-        Genes.
+        Number of genes.
     n_cells
         Cells of each condition, and of the controls of each cell type.
     interaction
@@ -31,7 +31,7 @@ class SimulatedCellsFlags:
     noise
         Standard deviation of each cell's own noise.
     seed
-        Of everything that is random.
+        Seed of all random numbers; the same seed gives the same data.
     """
 
     n_contexts: int = 4

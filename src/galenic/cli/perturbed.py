@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from galenic.work.bar import progress_bar
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -74,6 +76,7 @@ class PerturbationDataFlags(ColumnFlags):
         return {key: value for key, value in plain.items() if value not in (None, [])}
 
 
+@progress_bar("reading the data")
 def task_of(flags: PerturbationDataFlags, device: str = "cpu") -> PerturbationTask:
     """The question on the cells that the flags name, checked."""
     from galenic.data.checks import require_file
@@ -110,7 +113,7 @@ def _only(adata: AnnData, where: tuple[str, ...]) -> AnnData:
 
     from galenic.data.checks import first
     from galenic.data.gctx.metadata import as_text
-    from galenic.data.perturbation import nearest_name
+    from galenic.work.near import nearest_name
 
     wanted: dict[str, list[str]] = {}
     for item in where:

@@ -96,8 +96,10 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
 
     from galenic.cli import inputs, summary
     from galenic.data import read
+    from galenic.models.answering import aligned, answers
     from galenic.models.ranking import rank
     from galenic.report import run as run_folder
+    from galenic.report.judged import judged
 
     if inputs.is_of_perturbations(folder):
         from galenic.cli.predict_perturbations import predict as predict_effects
@@ -130,7 +132,7 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     )
     if Path(out).suffix in (".csv", ".parquet"):
         _require_free(Path(out), how.overwrite)
-        table = rank(answers(model, data, how), data.drugs)
+        table = rank(answers(model, data, coverage=how.coverage, using=how.using), data.drugs)
         _write(table, Path(out))
         typer.echo(f"{len(table):,} predictions: {out}")
         return
@@ -148,47 +150,13 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     ):
         summary.describe(run, data)
         with run.timed("predict"):
-            table = rank(answers(model, data, how), data.drugs)
+            table = rank(answers(model, data, coverage=how.coverage, using=how.using), data.drugs)
         run.write("predictions", table)
         summary.write_coverage(run, aligned(model, data))
         run.write("ranking", table)
     for cell, best in list(table[table["rank"] <= 3].groupby("cell", sort=False))[:5]:
         typer.echo(f"{cell}: {', '.join(f'{row.name} ({row.prediction:.2f})' for row in best.itertuples())}")
     summary.finish(run)
-
-
-def answers(model: Any, data: Any, how: PredictFlags) -> Any:
-    """Predictions, with intervals where the model gives them."""
-    if hasattr(model, "intervals"):
-        return model.intervals(data, coverage=how.coverage, using=how.using)
-    if how.using:
-        raise ValueError(f"--using is for a model with a teacher; this is {type(model).__name__}. Leave it out.")
-    return model.predict(data)
-
-
-def aligned(model: Any, data: Any) -> Any:
-    """The data with what their features share with those of fitting among the coverage."""
-    from dataclasses import replace
-
-    import pandas as pd
-
-    from galenic.models.baselines.inputs import alignment
-
-    features = model.spec_.get("inputs")
-    if not isinstance(features, dict):
-        return data
-    parts = [part for part in (data.coverage, alignment(data.cells, features)) if len(part)]
-    return replace(data, coverage=pd.concat(parts, ignore_index=True)) if parts else data
-
-
-def judged(folder: str) -> list[str]:
-    """What the run that fitted the model found of its skill; empty where it was not judged."""
-    from pathlib import Path
-
-    from galenic.report import run as run_folder
-    from galenic.report.sections import answers
-
-    return [said for _, said in answers(run_folder.read(folder))] if (Path(folder) / "run.json").is_file() else []
 
 
 def _require_free(path: Any, overwrite: bool) -> None:

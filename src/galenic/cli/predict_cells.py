@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,28 +17,28 @@ if TYPE_CHECKING:
 
 OWN = ("by", "statistics", "device", "overwrite", "symbols")
 """Flags that a model of cells takes; the others are for models of responses or of perturbations."""
-MODELS = "models"
-"""Folder of a run that holds one model a drug."""
 
 
 def is_of_cells(folder: str) -> bool:
     """Whether a folder holds one or several saved models of cells."""
-    from galenic.cli import inputs
     from galenic.models import CELL_MODELS, ENCODERS
+    from galenic.models.folders import class_in, several
 
-    found = inputs.class_in(folder)
+    found = class_in(folder)
     if found in ENCODERS:
         raise ValueError(
             f"a model that was told of a drug is expected; {folder} holds an encoder of cells, which knows none. Give "
             f"it to 'galenic fit scatd transfer --encoder {folder}', and predict with that run."
         )
-    return found in CELL_MODELS or bool(_several(folder))
+    return found in CELL_MODELS or bool(several(folder))
 
 
 def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     """Write predictions to a table, into a copy of the cells (h5ad), or to a run folder."""
     from galenic.cli import summary
     from galenic.cli.cell_tables import require_groups
+    from galenic.models.cells.answers import answers_by_drug
+    from galenic.models.folders import models_by_drug
     from galenic.report import run as run_folder
 
     _require_own(how)
@@ -51,12 +49,12 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
             raise ValueError(f"--out should be another file than the cells; both are {out}. Choose another name.")
         if not how.overwrite:
             raise ValueError(f"--out should be a new file; {out} exists. Choose another name, or --overwrite it.")
-    models = load_models(folder)
+    models = models_by_drug(folder)
     notes: list[str] = []
     cells, statistics, are_patients = read_asked(source, models, how, notes)
     require_groups(cells, how.by)
     if is_file:
-        answers = _answers(models, cells, statistics, are_patients)
+        answers = answers_by_drug(models, cells, statistics=statistics, alone=are_patients)
         _write(answers, cells, place, how.by)
         _say(answers, how.by, cells)
         typer.echo(f"{cells.n_obs:,} cells: {out}")
@@ -84,33 +82,9 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
         for note in notes:
             run.note(note)
         with run.timed("predict"):
-            answers = _answers(models, cells, statistics, are_patients)
+            answers = answers_by_drug(models, cells, statistics=statistics, alone=are_patients)
         _write_run(run, answers, models, cells, how.by)
     summary.finish(run)
-
-
-def load_models(folder: str) -> dict[str, Any]:
-    """Models by drug."""
-    from galenic.models.base import load
-
-    places = _several(folder)
-    record = Path(folder) / "run.json"
-    state = json.loads(record.read_text(encoding="utf-8")).get("state") if places and record.is_file() else "done"
-    if state != "done":
-        warnings.warn(
-            f"the run should be finished; {folder} was stopped after {len(places):,} of its drugs. Fit it again for "
-            "the others.",
-            stacklevel=2,
-        )
-    if not places:
-        model = load(folder)
-        return {str(model.spec_.get("drug") or "the drug"): model}
-    return {str(model.spec_.get("drug") or place.name): model for place in places for model in [load(place)]}
-
-
-def _several(folder: str) -> list[Path]:
-    inside = Path(folder) / MODELS
-    return sorted(place for place in inside.iterdir() if (place / "model.json").is_file()) if inside.is_dir() else []
 
 
 def read_asked(source: str, models: dict[str, Any], how: PredictFlags, notes: list[str]) -> tuple[AnnData, Any, bool]:
@@ -119,102 +93,52 @@ def read_asked(source: str, models: dict[str, Any], how: PredictFlags, notes: li
     Patients are standardised by their own means and standard deviations, and each is judged by itself: neighbours of a
     tumour are other people's.
     """
-    from galenic.cli.cells import read_cells
+    from galenic.cli import inputs
     from galenic.data.checks import is_zarr
     from galenic.data.read.files import kind_of_file
+    from galenic.data.read.single_cells import bulk_as_cells, single_cells
 
     if not Path(source).exists():
         raise FileNotFoundError(f"cells should be a file; {source} does not exist. Check the path.")
     statistics = None if how.statistics == "as fitted" else how.statistics
     if (Path(source).is_file() or is_zarr(source)) and kind_of_file(source) == "h5ad":
         rep = next(iter(models.values())).use_rep
-        return read_cells(source, notes=notes, use_rep=rep), statistics, False
-    return read_patients(source, next(iter(models.values())), how.symbols), statistics or "own", True
-
-
-def read_patients(source: str, model: Any, symbols: str | None) -> AnnData:
-    """Bulk expression of patients: TCGA as Xena publishes it (log2(TPM + 1)), or any matrix of logs.
-
-    A model that was fitted on counts or natural units reads ln(1 + 10,000 x share): log2(x + 1) is then undone.
-    """
-    import numpy as np
-
-    from galenic.cli import inputs
-    from galenic.data import read
-    from galenic.data.genes import standardise_genes
-    from galenic.data.read.matrices import to_anndata
-
-    frame = read.matrix(source)
-    if frame.index.str.match(r"^TCGA-\w{2}-\w{4}-\d{2}").all():
-        patients = read.xena(source, symbols=inputs.symbols(symbols))
-    else:
-        patients = to_anndata(standardise_genes(frame, symbols=inputs.symbols(symbols))[0])
-    X = np.asarray(patients.X, dtype=np.float64)
-    absent = np.isnan(X).any(axis=0)
-    patients, X = patients[:, ~absent].copy(), X[:, ~absent]
-    patients.X = np.exp2(X) - 1 if model.spec_["kind"] in ("counts", "linear") else X
+        return single_cells(source, notes=notes, use_rep=rep), statistics, False
+    natural = next(iter(models.values())).spec_["kind"] in ("counts", "linear")
+    patients = bulk_as_cells(source, natural=natural, symbols=inputs.symbols(how.symbols))
     typer.echo(f"{patients.n_obs:,} samples of bulk expression; each is judged by itself")
-    return patients
-
-
-def _alone(model: Any) -> Any:
-    """The model with each cell judged by itself."""
-    from dataclasses import replace
-
-    if not getattr(model, "neighbours", 0):
-        return model
-    copied = replace(model, neighbours=0)
-    copied._restore(model.spec_, model.arrays_)
-    return copied
-
-
-def _answers(models: dict[str, Any], cells: AnnData, statistics: Any, alone: bool) -> dict[str, pd.DataFrame]:
-    asked = {drug: _alone(model) if alone else model for drug, model in models.items()}
-    return {drug: model.predict(cells, statistics=statistics) for drug, model in asked.items()}
+    return patients, statistics or "own", True
 
 
 def _write(answers: dict[str, pd.DataFrame], cells: AnnData, place: Path, by: tuple[str, ...]) -> None:
     """A table with a row a cell, or the cells with columns in ``obs``, whole or not at all."""
-    from galenic.cli.cell_tables import prediction_table
     from galenic.data.gctx.sniff import writing_explained, written_whole
+    from galenic.models.cells.answers import columns_of, prediction_table, with_columns
 
     with writing_explained(str(place)):
         place.parent.mkdir(parents=True, exist_ok=True)
     joined = columns_of(answers)
     with written_whole(place) as part:
         if place.suffix == ".h5ad":
-            whole = cells.to_memory()
-            whole.obs = whole.obs.drop(columns=list(joined), errors="ignore").join(joined)
-            whole.write_h5ad(part)
+            with_columns(cells, joined).write_h5ad(part)
         else:
             table = prediction_table(joined, cells, by=by)
             table.to_csv(part, index=False) if place.suffix == ".csv" else table.to_parquet(part, index=False)
-
-
-def columns_of(answers: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Predictions of one drug as they are; of several with the drug before the name of each column."""
-    import pandas as pd
-
-    if len(answers) == 1:
-        return next(iter(answers.values()))
-    kept = ("probability", "sd", "label", "abstain")
-    return pd.concat(
-        {f"{drug}_{name}": table[name] for drug, table in answers.items() for name in kept}, axis=1
-    )  # fmt: skip
 
 
 def _write_run(
     run: Run, answers: dict[str, pd.DataFrame], models: dict[str, Any], cells: AnnData, by: tuple[str, ...]
 ) -> None:
     from galenic.cli import cell_tables as tables
+    from galenic.models.cells.answers import prediction_table, with_places
 
     if len(answers) > 1:
         write_ranking(run, answers, cells, by)
         return
     drug, predicted = next(iter(answers.items()))
     model = models[drug]
-    table = tables.prediction_table(predicted, cells, by=by)
-    run.write("cells", tables.with_places(table, cells, model.use_rep))
+    table = prediction_table(predicted, cells, by=by)
+    run.write("cells", with_places(table, cells, model.use_rep))
     if cells.X is not None:
         from galenic.data.diagnose_cells import coverage_of_cells
 
@@ -229,8 +153,9 @@ def write_ranking(run: Run, answers: dict[str, pd.DataFrame], cells: AnnData, by
     """Drugs ranked over all cells, and within each group; a column of each drug for each cell."""
     import pandas as pd
 
-    from galenic.cli.cell_tables import prediction_table, write_csv
+    from galenic.cli.cell_tables import write_csv
     from galenic.evaluate.cell_summary import rank_drugs, summarise_cells
+    from galenic.models.cells.answers import columns_of, prediction_table
 
     ranking = rank_drugs(answers)
     why = {drug: table.attrs.get("direction", {}).get("why", "") for drug, table in answers.items()}

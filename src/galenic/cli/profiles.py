@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from galenic.work.bar import progress_bar
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -55,7 +57,7 @@ class SimulatedFlags:
     n_perturbagens
         Compounds; they take mechanisms in turn.
     n_genes
-        Genes.
+        Number of genes.
     n_cells
         Cell lines, at most 8; every compound is in each.
     n_mechanisms
@@ -65,7 +67,7 @@ class SimulatedFlags:
     stress
         Standard deviation of a profile along each direction of stress, which says nothing of the mechanism.
     seed
-        Of everything that is random.
+        Seed of all random numbers; the same seed gives the same data.
     """
 
     n_perturbagens: int = 60
@@ -171,6 +173,7 @@ def _store(files: list[str], out: str, infos: list[str | None], flags: ProfileFl
     _summarise(open_store(out), out)
 
 
+@progress_bar("reading profiles")
 def read_files(files: list[str], flags: ProfileFlags, *, say: bool = True) -> AnnData:
     """Profiles of one file, or of several joined by gene, with the side tables that the flags name.
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galenic.data.checks import first, require_unique
+from galenic.data.checks import first
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from galenic.cli.query_flags import QueryFlags
     from galenic.models.reference import Answer, Reference
 
-MOST = 100
-"""Profiles of one file that are queries at once."""
 LISTS = (".txt", ".csv", ".tsv", ".grp", ".gmt", ".list")
 
 
@@ -81,6 +77,8 @@ def files(flags: QueryFlags) -> list[str]:
 
 def ask(reference: Reference, flags: QueryFlags, kind: str) -> tuple[Answer, pd.DataFrame | None]:
     """The answer of the reference, and what reading counts matched and dropped."""
+    from galenic.models.reference.queries import query_profiles
+
     how: dict[str, Any] = {"reverse": flags.reverse, "level": flags.level, "k": flags.k}
     how["where"] = wanted(flags.where, reference) or None
     if kind == "--name":
@@ -89,7 +87,7 @@ def ask(reference: Reference, flags: QueryFlags, kind: str) -> tuple[Answer, pd.
         return reference.by_gene_sets(names(flags.up), names(flags.down), **how), None
     coverage = None
     if kind == "--profile":
-        adata = query_profiles(str(flags.profile), flags.row, reference)
+        adata = query_profiles(str(flags.profile), flags.row, reference.genes)
     else:
         adata, coverage = counted(flags, reference)
     return reference.by_profiles(adata, combine=flags.combine, **how), coverage
@@ -136,28 +134,12 @@ def names(text: str | None) -> list[str]:
     return [name.strip().strip('"') for row in rows for name in row if name.strip().strip('"')]
 
 
-def query_profiles(path: str, row: str | None, reference: Reference) -> AnnData:
-    """The profiles of a file that are searched for."""
-    from galenic.data.gctx.sniff import format_of
-    from galenic.data.read.profiles import selection
-
-    if not Path(path).is_dir() and format_of(path) == "unknown":
-        adata = _table(path, reference.genes, "z-scores", "Name genes by Entrez id or symbol.")
-        return _one(adata, row, path)
-    chosen = selection(path)
-    if row is None and len(chosen.obs) > MOST:
-        raise ValueError(
-            f"at most {MOST} profiles are searched for at once; {Path(path).name} has {len(chosen.obs):,}. Name one "
-            f"with --row (first: {first(chosen.obs.index)}), or search from Python."
-        )
-    return (chosen if row is None else selection(path, rows=[_known(row, chosen.obs.index, path)])).read()
-
-
 def counted(flags: QueryFlags, reference: Reference) -> tuple[AnnData, pd.DataFrame]:
     """RNA-seq counts as one profile of z-scores against their controls, and what matched."""
     from galenic.data.gctx.sniff import HDF5
     from galenic.data.prepare import counts_to_z, modz
     from galenic.data.read.matrices import open_h5ad
+    from galenic.models.reference.queries import one_profile, score_table
 
     path = str(flags.counts)
     landmarks = _landmarks(reference.genes, flags.gene_info)
@@ -167,12 +149,12 @@ def counted(flags: QueryFlags, reference: Reference) -> tuple[AnnData, pd.DataFr
         "Name genes by Entrez id or symbol, or name --gene-info FILE, a table with the columns gene_id (Entrez) and "
         "ensembl_id or gene_symbol as the counts have them."
     )
-    counts = open_h5ad(Path(path)) if is_h5ad else _table(path, landmarks.set_index("gene_id"), "counts", remedy)
+    counts = open_h5ad(Path(path)) if is_h5ad else score_table(path, landmarks.set_index("gene_id"), "counts", remedy)
     _require_landmarks(counts.var_names, landmarks, Path(path).name, remedy)
     is_control = _controls(counts, str(flags.controls))
     z, coverage = counts_to_z(counts, controls=is_control, landmarks=landmarks)
     if flags.row:
-        return _one(z, flags.row, path), coverage
+        return one_profile(z, flags.row, path), coverage
     treated = z[~is_control].copy()
     if not treated.n_obs:
         raise ValueError(
@@ -203,17 +185,6 @@ def reference_profiles(files: list[str], model: Any, gene_info: str | None, samp
     return phases.popitem()[1] if len(phases) == 1 else join_phases(phases)[0]
 
 
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; a function to call with what is done and what there is."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def _is_file(text: str) -> bool:
     """Whether a list of names is a file: one that is there, or one that is called so."""
     return "," not in text and (Path(text).exists() or "/" in text or text.lower().endswith(LISTS))
@@ -228,22 +199,11 @@ def _number(text: str, item: str) -> float:
         ) from error
 
 
-def _genes_said(names: pd.Index) -> str:
-    """The first names of genes, with what they are where that hinders."""
-    from galenic.data.genes import kind_of_names, look_like_mouse
-
-    names, kind = names[:2000], ""
-    if kind_of_names(names) == "ensembl":
-        kind = ", Ensembl ids"
-    if look_like_mouse(names):
-        kind = ", mouse genes: translate them by orthologs first"
-    return f"{first(names)}{kind}"
-
-
 def _require_landmarks(names: pd.Index, landmarks: pd.DataFrame, file: str, remedy: str) -> None:
     """Counts of too few of the reference's genes are told in the flags of the command line."""
     from galenic.data.aligned import LEAST
     from galenic.data.genes import clean_names
+    from galenic.models.reference.queries import genes_said
 
     own = set(clean_names(names))
     measured = landmarks.astype(str).isin(own).any(axis=1)
@@ -251,37 +211,8 @@ def _require_landmarks(names: pd.Index, landmarks: pd.DataFrame, file: str, reme
         raise ValueError(
             f"{LEAST:.0%} of the {len(landmarks):,} landmark genes should be measured; {int(measured.sum()):,} "
             f"({measured.mean():.0%}) are (missing first: {first(landmarks['gene_id'][~measured])}; {file} has "
-            f"{_genes_said(names)}). {remedy}"
+            f"{genes_said(names)}). {remedy}"
         )
-
-
-def _table(path: str, genes: pd.DataFrame, what: str, remedy: str) -> AnnData:
-    """A table of numbers with the genes across, whichever way round the file has them."""
-    import pandas as pd
-
-    from galenic.data import read
-    from galenic.data.genes import clean_names
-    from galenic.data.read.matrices import to_anndata
-
-    frame = read.matrix(path)
-    # Ids and symbols, and what else a table of genes knows.
-    known = {*map(str, genes.index), *(str(name) for column in genes for name in genes[column].dropna())}
-    across, down = (sum(name in known for name in clean_names(axis)) for axis in (frame.columns, frame.index))
-    if not max(across, down):
-        raise ValueError(
-            f"{Path(path).name} should hold {what} of the reference's genes; none of its columns (first: "
-            f"{_genes_said(frame.columns)}) or rows (first: {_genes_said(frame.index)}) is called as one "
-            f"({first(genes.index)}). {remedy}"
-        )
-    frame = frame if across >= down else frame.T
-    twice = pd.Index(clean_names(frame.columns))
-    if not twice.is_unique:
-        raise ValueError(
-            f"each gene of {Path(path).name} should stand once; {int(twice.duplicated().sum()):,} are repeated (first: "
-            f"{first(twice[twice.duplicated()].unique())}). Merge or drop the repeats."
-        )
-    require_unique(frame.index, f"names in {Path(path).name}")
-    return to_anndata(frame)
 
 
 def _landmarks(genes: pd.DataFrame, gene_info: str | None) -> pd.DataFrame:
@@ -311,35 +242,10 @@ def _controls(counts: AnnData, text: str) -> np.ndarray:
     """Which samples are controls: a column of the table of samples, or their names."""
     if text in counts.obs:
         return counts.obs[text].astype(str).str.lower().isin(["true", "1", "1.0", "yes", "control"]).to_numpy()
+    from galenic.models.reference.queries import known_row
+
     listed = names(text)
     samples = counts.obs_names.astype(str)
     for name in listed:
-        _known(name, samples, "the counts")
+        known_row(name, samples, "the counts")
     return samples.isin(listed)
-
-
-def _one(adata: AnnData, row: str | None, path: str) -> AnnData:
-    if row is not None:
-        return adata[[_known(row, adata.obs_names, path)]].copy()
-    if adata.n_obs > MOST:
-        raise ValueError(
-            f"at most {MOST} profiles are searched for at once; {Path(path).name} has {adata.n_obs:,}. Name one with "
-            f"--row (first: {first(adata.obs_names)}), or search from Python."
-        )
-    return adata
-
-
-def _known(name: str, known: pd.Index, path: str) -> str:
-    """The name, if it is there; else an error with the nearest."""
-    from galenic.search.names import nearest_names
-
-    if name not in known:
-        near = nearest_names(name, map(str, known)) or list(map(str, known[:3]))
-        raise ValueError(
-            f"{name!r} should be one of the {len(known):,} of {Path(path).name}; it is none. Near it: {first(near)}."
-        )
-    if (n := int((known == name).sum())) > 1:
-        raise ValueError(
-            f"each name of {Path(path).name} should stand once; {name!r} stands {n:,} times. Rename or drop repeats."
-        )
-    return name

@@ -21,7 +21,7 @@ class QueryFlags:
     up
         Raised genes: a file with one a line, or a list separated by commas; Entrez ids or symbols.
     down
-        Lowered genes, likewise.
+        Lowered genes: a file with one a line, or a list separated by commas; Entrez ids or symbols.
     counts
         RNA-seq or TempO-Seq: table of counts, samples and genes either way round, or h5ad.
     controls

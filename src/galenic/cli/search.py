@@ -62,7 +62,7 @@ def command() -> Any:
     def build_one(
         model: str = typer.Argument(..., metavar="MODEL", help="Run folder of 'galenic fit', or a model folder."),
         profiles: list[str] = typer.Argument(
-            ..., metavar="PROFILES...", help="Profiles to be found: GCT, GCTX, h5ad or a folder; several are joined."
+            ..., metavar="PROFILES", help="Profiles to be found: GCT, GCTX, h5ad or a folder; several are joined."
         ),
         out: str = typer.Option(..., "--out", help="Folder to write the reference to."),
         **flags: Any,
@@ -90,10 +90,11 @@ def build(model_folder: str, files: list[str], out: str, flags: BuildFlags) -> N
     from galenic.models.base import load
     from galenic.models.reference import build as write
     from galenic.models.reference import open_reference
+    from galenic.work.bar import progress_bar, watcher
 
     model = load(model_folder)
     adata = queries.reference_profiles(files, model, flags.gene_info, flags.sample_info)
-    with queries.progress("profiles") as watch:
+    with progress_bar("profiles", adata.n_obs) as advance:
         folder = write(
             model,
             adata,
@@ -104,7 +105,7 @@ def build(model_folder: str, files: list[str], out: str, flags: BuildFlags) -> N
             controls=flags.controls,
             overwrite=flags.overwrite,
             device=flags.device,
-            progress=watch,
+            progress=watcher(advance),
         )
     reference = open_reference(folder)
     typer.echo(f"{len(reference):,} perturbagens, {len(reference.profiles):,} profiles, {type(model).__name__}: {out}")

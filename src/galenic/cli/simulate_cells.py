@@ -18,11 +18,11 @@ class SimulatedSubclonesFlags:
     Parameters
     ----------
     n_genes
-        Genes.
+        Number of genes.
     n_lines
-        Bulk lines.
+        Number of bulk lines.
     n_cells
-        Single cells.
+        Number of single cells.
     n_drivers
         Genes whose expression makes cells sensitive.
     strength
@@ -38,7 +38,7 @@ class SimulatedSubclonesFlags:
     repeated
         Share of lines that stand on both platforms.
     seed
-        Of everything that is random.
+        Seed of all random numbers; the same seed gives the same data.
     """
 
     n_genes: int = 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -11,6 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from galenic.cli.voice import voice
+from galenic.work.bar import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +48,8 @@ def typed() -> str:
 
 @contextmanager
 def kept_warnings(run: Run) -> Iterator[None]:
-    """Print warnings as ever, and keep them for the report."""
+    """Print warnings as ever, and keep them for the report; the run is told in the document of the command too."""
+    voice().run = run
     shown = warnings.showwarning
 
     def keep(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
@@ -77,63 +80,33 @@ def _kept(run: Run) -> str:
 
 def describe(run: Run, data: ResponseData) -> None:
     """Put the size of the data on record, and on the screen."""
-    sizes = {"expression": data.cells.n_vars} | {name: table.shape[1] for name, table in data.cells.obsm.items()}
-    run.record["data"] = {
-        "pairs": len(data),
-        "cells": int(data.pairs["cell"].nunique()),
-        "drugs": int(data.pairs["drug"].nunique()),
-        "unit": data.unit,
-        "modalities": sizes,
-    }
+    from galenic.report import written
+
+    written.describe(run, data)
     typer.echo(repr(data))
 
 
 def write_coverage(run: Run, data: ResponseData) -> None:
     """What reading matched and dropped; written with the results, so that a run refused at its start leaves nothing."""
-    if len(data.coverage):
-        run.write("coverage", data.coverage)
+    from galenic.report import written
+
+    written.write_coverage(run, data)
 
 
 def write_result(run: Run, result: Result, whole: ResponseData) -> None:
     """Write the tables of a benchmark of responses and the ceilings of its data; print the scores."""
-    found = ceilings(whole)
-    if found is not None:
-        run.write("ceilings", found)
-    write_scores(run, result, whole.drugs)
+    from galenic.report import written
+
+    written.write_result(run, result, whole)
+    show_scores(run, result.metrics, result.floors)
 
 
 def write_scores(run: Run, result: Result, drugs: pd.DataFrame | None = None) -> None:
     """Write the tables of a benchmark, with the names of ``drugs``; print the scores."""
-    run.record["seconds"] |= {f"{row.model}, {row.split}": round(row.seconds, 2) for row in result.seconds.itertuples()}
-    for note in result.notes:
-        run.note(note)
-    run.write("metrics", result.metrics)
-    run.write("comparison", result.comparison)
-    run.write("scores_by_drug", result.scores_by_drug if drugs is None else named(result.scores_by_drug, drugs))
-    if result.predictions is not None:
-        run.write("predictions", result.predictions)
-    for name, table in result.tables.items():
-        run.write(name, table)
-    shutil.rmtree(run.folder / "parts", ignore_errors=True)
+    from galenic.report import written
+
+    written.write_scores(run, result, drugs)
     show_scores(run, result.metrics, result.floors)
-
-
-def named(table: pd.DataFrame, drugs: pd.DataFrame) -> pd.DataFrame:
-    """The table with the name of each drug after its id."""
-    names = drugs["name"] if "name" in drugs else drugs.index.to_series()
-    table = table.copy()
-    table.insert(table.columns.get_loc("drug") + 1, "name", names.reindex(table["drug"]).to_numpy())
-    return table
-
-
-def ceilings(data: ResponseData) -> pd.DataFrame | None:
-    """Agreement of repeated screens of one compound, where there are any."""
-    from galenic.evaluate.ceilings import ceiling
-
-    if "structure" not in data.drugs or data.drugs["structure"].dropna().is_unique:
-        return None
-    found = ceiling(data.pairs_with("structure"))
-    return found if len(found) else None
 
 
 def show_scores(run: Run, metrics: pd.DataFrame, floors: tuple[str, ...]) -> None:
@@ -172,8 +145,10 @@ def show_shares(run: Run, model: Any) -> None:
         typer.echo(f"share of the networks, {using}: {said}")
 
 
+@progress_bar("writing the page")
 def finish(run: Run) -> None:
     """Write the page and say where it is."""
     from galenic.report.page import write_report
 
+    voice().run = run
     typer.echo(f"report: {write_report(run.folder)}")

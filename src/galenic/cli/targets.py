@@ -47,7 +47,7 @@ class TargetFlags:
     threshold
         Smallest |r| of a pair, 0 to 1; auto; none.
     n_pairs
-        Pairs to list.
+        Number of pairs to list; all of them where absent.
     clusters
         Clusters of the genes that matter most.
     reference
@@ -55,7 +55,7 @@ class TargetFlags:
     permutations
         Shuffles of gene labels behind p-values.
     seed
-        Of the shuffles.
+        Seed of the shuffles.
     overwrite
         Replace an earlier run in the same folder.
     """

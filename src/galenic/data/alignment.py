@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from galenic.data.checks import first
+from galenic.work.near import did_you_mean
 
 Mode = Literal["stored", "as_published", "none"]
 EPSILON = 1e-8
@@ -146,7 +147,13 @@ class Alignment:
     reference: AlignedStatistics | None = None
 
     def of_source(self, x: Any) -> np.ndarray:
-        """Training cells, or others of their kind, as the model is trained on them."""
+        """Training cells, or others of their kind, as the model is trained on them.
+
+        Parameters
+        ----------
+        x
+            Cells x features.
+        """
         reference = self.source if self.reference is None else self.reference
         return self.source.restyle(x, reference)
 
@@ -169,7 +176,10 @@ class Alignment:
             For another mode, or other features.
         """
         if mode not in get_args(Mode):
-            raise ValueError(f"mode should be one of {get_args(Mode)}; received {mode!r}. Choose one of those.")
+            raise ValueError(
+                f"mode should be one of {get_args(Mode)}; received {mode!r}. "
+                f"{did_you_mean(mode, get_args(Mode), 'Choose one of those.')}"
+            )
         if mode == "none":
             return np.array(x.toarray() if sparse.issparse(x) else x, dtype=np.float64)
         own = AlignedStatistics.of(x) if own is None else own

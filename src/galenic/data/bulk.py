@@ -16,6 +16,7 @@ from galenic.data.read.response import TableSource
 from galenic.data.response import ResponseData
 from galenic.data.sample_lines import lines_of, require_some
 from galenic.data.sensitivity_labels import Convention, labels_of_drug, require_both
+from galenic.work.near import nearest_name
 
 SUSPICIOUS = 3.0
 """Standard errors by which lines called sensitive may answer *less* than the others before labels are refused."""
@@ -224,7 +225,7 @@ def _of_platform(table: pd.DataFrame, platform: str | None, steps: list[Step]) -
     if not here.any():
         raise ValueError(
             f"the platform should be one of those of the labels ({first(sorted(known.unique()), 8) or 'none known'}); "
-            f"received {platform!r}. Correct the name, or leave it out."
+            f"received {platform!r}{nearest_name(platform, known.unique())} Correct the name, or leave it out."
         )
     lost = table.index[~here]
     steps.append(step("platform", int(here.sum()), len(lost), f"not of platform {platform!r}", lost))

@@ -33,6 +33,13 @@ class CellMatrix:
 
     Use :meth:`of`.
 
+    Parameters
+    ----------
+    values
+        The matrix as it lies in memory or on disk.
+    gather
+        Which columns of the file are summed into which feature, ``(n_columns, n_features)``.
+
     Attributes
     ----------
     features
@@ -117,7 +124,13 @@ class CellMatrix:
             yield rows, self.rows(rows)
 
     def rows(self, rows: Any) -> np.ndarray:
-        """Values of some cells (a slice or sorted numbers), ``(rows, n_features)`` float64."""
+        """Values of some cells (a slice or sorted numbers), ``(rows, n_features)`` float64.
+
+        Parameters
+        ----------
+        rows
+            Which cells.
+        """
         numbers = np.arange(*rows.indices(self.n)) if isinstance(rows, slice) else np.asarray(rows)
         size = max(1, VALUES // max(1, self.gather.shape[0]))
         if len(numbers) <= size:
@@ -153,7 +166,13 @@ class CellMatrix:
         return x
 
     def empty(self, rows: slice | None = None) -> np.ndarray:
-        """Which cells (of some, or of all) have nothing but zeros in the whole file."""
+        """Which cells (of some, or of all) have nothing but zeros in the whole file.
+
+        Parameters
+        ----------
+        rows
+            Which cells; None: all.
+        """
         found = []
         for block in self.parts() if rows is None else [rows]:
             part = self.values[block]
@@ -162,7 +181,13 @@ class CellMatrix:
         return np.concatenate(found) if found else np.zeros(0, dtype=bool)
 
     def statistics(self, *, fewest: int = 0) -> AlignedStatistics:
-        """Mean and standard deviation of each feature over all cells, in one pass; NaN for features not found."""
+        """Mean and standard deviation of each feature over all cells, in one pass; NaN for features not found.
+
+        Parameters
+        ----------
+        fewest
+            Number of cells below which a warning is given.
+        """
         if self.n * self.gather.shape[0] <= VALUES:
             return AlignedStatistics.of(np.nan_to_num(self.dense()), fewest=fewest)
         total = squares = around = None
@@ -228,6 +253,13 @@ def gene_names(adata: AnnData) -> list[str]:
 
 def _values(adata: AnnData, use_rep: str | None) -> tuple[Any, list[str]]:
     """The matrix, read or not, and names of its columns."""
+    if not isinstance(adata, AnnData):
+        mod = getattr(adata, "mod", None)
+        remedy = "Build one: AnnData(X, obs, var)." if mod is None else "Pass that of expression: cells.mod['rna']."
+        raise TypeError(
+            f"cells should be an AnnData, cells x genes; received {type(adata).__name__}"
+            f"{'' if mod is None else ' of ' + first(list(mod))}. {remedy}"
+        )
     if use_rep is None:
         if adata.X is None or not adata.n_vars:
             raise ValueError(

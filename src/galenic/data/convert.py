@@ -25,6 +25,7 @@ from galenic.data.read.profiles import SideTable, selection
 from galenic.data.scores import Scale, warn_of_mixture
 from galenic.data.store import FORMAT, KIND, MATRIX, OBS, RECORD, VAR, is_store, sha256
 from galenic.work.atomic import put, synced, written
+from galenic.work.bar import progress_bar, watcher
 
 PROGRESS = "progress.json"
 FLUSH = 16
@@ -120,7 +121,7 @@ def convert(
     _require_space(chosen.shape, dtype, part)
     identity = _identity(source, chosen, record, block)
     try:
-        with _watched(progress) as watch:
+        with _watched(progress, chosen.shape) as watch:
             _write_matrix(chosen, part, record, identity, block, resume, watch)
     except ValueError:
         # Going on would meet the same fault; what an interruption leaves is kept.
@@ -250,17 +251,13 @@ def _names(source: Source | Mapping[str, Source]) -> list[str]:
 
 
 @contextmanager
-def _watched(progress: bool | Watch) -> Iterator[Watch]:
+def _watched(progress: bool | Watch, shape: tuple[int, int]) -> Iterator[Watch]:
     """A function to call after every block."""
     if not isinstance(progress, bool):
         yield progress
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not progress) as bar:
-        task = bar.add_task("profiles", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with progress_bar("values", shape[0] * shape[1], show=progress or None) as advance:
+        yield watcher(advance)
 
 
 def _fitting(values: np.ndarray, dtype: str, name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galenic.data.checks import first
-from galenic.data.perturbation import nearest_name
+from galenic.work.near import nearest_name
 
 SYNONYMS = ("synonyms", "synonym", "aliases", "other_names")
 LISTED = re.compile(r"[,;|]")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from anndata import AnnData
 
 from galenic.data.checks import first
 from galenic.data.gctx.metadata import as_text
+from galenic.work.near import nearest_name
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "cell_type": ("cell_line", "cell_id", "cell_iname", "cell"),
@@ -194,14 +194,6 @@ def same_perturbation(name: str, controls: Iterable[str] = ()) -> str:
     ('KLF1+SET', 'KLF1')
     """
     return "+".join(sorted(parts_of(name, controls)))
-
-
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'A549'?`` where something similar is known, else ``.``."""
-    # Most wrong names are right but for their case.
-    by_case = {str(one).casefold(): str(one) for one in known}
-    near = get_close_matches(name.casefold(), by_case, n=1)
-    return f"; did you mean {by_case[near[0]]!r}?" if near else "."
 
 
 def _column(obs: pd.DataFrame, name: str, default: str, what: str) -> str:

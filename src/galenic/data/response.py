@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from galenic.data.checks import first, require_columns, require_known, require_unique
+from galenic.work.near import nearest_name
 
 UNITS = ("ln_ic50", "ic50", "auc", "viability")
 PAIR_KEYS = ("cell", "drug", "study", "replicate")
@@ -145,10 +146,12 @@ class ResponseData:
                     values = values.where(values.notna(), self.drugs.index.to_series())
                 table[column] = values.to_numpy()[self.drug_rows]
             else:
+                places = {"pairs": self.pairs, "cells.obs": self.cells.obs, "drugs": self.drugs}
+                known = [str(name) for one in places.values() for name in one.columns]
+                said = ", ".join(f"{name}: {first(one.columns, 8)}" for name, one in places.items())
                 raise ValueError(
-                    f"no column {column!r}: pairs have {first(self.pairs.columns, 8)}; cells.obs has "
-                    f"{first(self.cells.obs.columns, 8)}; drugs have {first(self.drugs.columns, 8)}. "
-                    "Add it to one of them before reading."
+                    f"no column {column!r} is in the pairs, the cells or the drugs; there are {said}"
+                    f"{nearest_name(column, known)} Add it to one of them before reading."
                 )
         return table
 
@@ -197,7 +200,19 @@ class ResponseData:
         return chosen.noted("one screen of each compound", len(chosen.drugs), lost, why)
 
     def noted(self, step: str, kept: int, lost: pd.Index, why: str) -> Self:
-        """The same data with one more row of coverage."""
+        """The same data with one more row of coverage.
+
+        Parameters
+        ----------
+        step
+            What was done.
+        kept
+            How many were left.
+        lost
+            What was dropped.
+        why
+            The reason, in a few words.
+        """
         row = {"step": step, "kept": kept, "dropped": len(lost), "why": why, "examples": first(lost)}
         return replace(self, coverage=pd.concat([self.coverage, pd.DataFrame([row])], ignore_index=True))
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from galenic.data.checks import first
 from galenic.data.drug_names import spellings
-from galenic.data.perturbation import nearest_name
 from galenic.data.read.columns import CELL, DRUG, as_ids, find
 from galenic.data.read.response import TableSource, as_table
+from galenic.work.near import did_you_mean, nearest_name
 
 Convention = Literal["sensitive=1", "sensitive=0"]
 WORDS = {
@@ -50,7 +50,8 @@ def as_labels(values: Any, *, convention: Convention = "sensitive=1", what: str 
     """
     if convention not in get_args(Convention):
         raise ValueError(
-            f"the convention should be one of {get_args(Convention)}; received {convention!r}. Choose one."
+            f"the convention should be one of {get_args(Convention)}; received {convention!r}. "
+            f"{did_you_mean(convention, get_args(Convention), 'Choose one.')}"
         )
     column = pd.Series(np.asarray(values, dtype="object"))
     text = column.astype(str).str.strip().str.lower().where(column.notna(), "")

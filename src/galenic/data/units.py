@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from galenic.data.checks import first
 from galenic.data.response import UNITS
+from galenic.work.near import did_you_mean
 
 LN10 = float(np.log(10.0))
 # fmt: off
@@ -195,5 +196,6 @@ def _require_positive(values: np.ndarray, what: str) -> None:
 def _require_unit(unit: str) -> None:
     if unit not in SPELLINGS:
         raise ValueError(
-            f"unit= (--unit) should be one of {first(ACCEPTED, len(ACCEPTED))}; received {unit!r}. Choose one of these."
+            f"unit= (--unit) should be one of {first(ACCEPTED, len(ACCEPTED))}; received {unit!r}. "
+            f"{did_you_mean(unit, ACCEPTED, 'Choose one of these.')}"
         )

@@ -14,6 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from galenic.evaluate.metrics import auroc
 from galenic.evaluate.shift import mmd2
 from galenic.evaluate.statistics import bootstrap_interval
+from galenic.work.bar import counted
 
 N_COMPONENTS = 20
 """Principal components that the classifier reads: trees on thousands of single features find little and take long."""
@@ -127,7 +128,7 @@ def coexpression(
     known, asked = (np.corrcoef(side[:, both].T) for side in (reference, target))
     held = known[above] - known[above].mean()
     values = np.empty(1 + n_permutations)
-    for number in range(len(values)):
+    for number in counted(range(len(values)), "permutations"):
         order = rng.permutation(len(both)) if number else np.arange(len(both))
         other = asked[np.ix_(order, order)][above]
         values[number] = (

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from galenic.work.near import nearest_name
+
 
 def first(names: Iterable[object], n: int = 3) -> str:
     """Name a few of many: ``'A', 'B', 'C' and 34 more``."""
@@ -21,7 +23,8 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> N
     if missing:
         raise ValueError(
             f"{what} needs the column(s) {first(missing, 5)}; "
-            f"the table has {first(table.columns, 8)}. Rename a column or name it explicitly."
+            f"the table has {first(table.columns, 8)}"
+            f"{nearest_name(missing[0], table.columns)} Rename a column or name it explicitly."
         )
 
 

@@ -12,6 +12,7 @@ from scipy import sparse, stats
 from galenic.evaluate.checks import first
 from galenic.evaluate.deltas import BLOCK, first_k, mean_rows, overlap_rows
 from galenic.evaluate.statistics import benjamini_hochberg
+from galenic.work.near import did_you_mean
 
 TESTS = ("rank_sum", "welch")
 
@@ -60,7 +61,10 @@ def differential(
     """
     X, is_treated = _checked(X, is_treated)
     if test not in TESTS:
-        raise ValueError(f"test should be one of {', '.join(TESTS)}; received {test!r}. Choose one of those.")
+        raise ValueError(
+            f"test should be one of {', '.join(TESTS)}; received {test!r}. "
+            f"{did_you_mean(test, TESTS, 'Choose one of those.')}"
+        )
     n_genes = X.shape[1]
     if genes is not None and len(genes) != n_genes:
         raise ValueError(f"genes should name the {n_genes:,} columns; received {len(genes):,} names. Pass all of them.")

@@ -7,6 +7,7 @@ from scipy.spatial.distance import cdist
 
 from galenic.evaluate.deltas import slices
 from galenic.evaluate.metrics import ROUNDING
+from galenic.work.near import did_you_mean
 
 DISTANCES = {"l1": "cityblock", "l2": "euclidean", "cosine": "euclidean"}  # cosine: of vectors brought to length 1
 
@@ -45,7 +46,8 @@ def discrimination(
     """
     if distance not in DISTANCES:
         raise ValueError(
-            f"distance should be one of {', '.join(DISTANCES)}; received {distance!r}. Choose one of those."
+            f"distance should be one of {', '.join(DISTANCES)}; received {distance!r}. "
+            f"{did_you_mean(distance, DISTANCES, 'Choose one of those.')}"
         )
     if distance == "cosine":
         truth, prediction = _unit(truth), _unit(prediction)

@@ -8,12 +8,24 @@ from typing import NamedTuple
 
 import numpy as np
 
+from galenic.work.near import did_you_mean
+
 # A spread below this share of the values' own size is rounding, not variation: correlation with it is undefined.
 ROUNDING = 1e-10
 
 
 class Metric(NamedTuple):
-    """A metric: its function of (truth, prediction), whether more is better, and the value of a perfect prediction."""
+    """A metric: its function of (truth, prediction), whether more is better, and the value of a perfect prediction.
+
+    Parameters
+    ----------
+    function
+        Of (truth, prediction), both ``(n,)``.
+    greater_is_better
+        Whether more is better.
+    best
+        Value of a perfect prediction.
+    """
 
     function: Callable[[np.ndarray, np.ndarray], float]
     greater_is_better: bool
@@ -24,6 +36,13 @@ class Score(NamedTuple):
     """A score that has no function of (truth, prediction): whether more is better, and the value of a perfect model.
 
     ``None``: neither more nor less is better, only ``best`` is.
+
+    Parameters
+    ----------
+    greater_is_better
+        Whether more is better; ``None`` where only ``best`` is.
+    best
+        Value of a perfect model.
     """
 
     greater_is_better: bool | None
@@ -49,6 +68,13 @@ def rmse(truth: np.ndarray, prediction: np.ndarray) -> float:
 def mae(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Mean absolute error, in the unit of the response; NaN without rows.
 
+    Parameters
+    ----------
+    truth
+        Measured values, ``(n,)``.
+    prediction
+        Predicted values, ``(n,)``.
+
     Examples
     --------
     >>> mae([1.0, 2.0], [1.0, 4.0])
@@ -60,6 +86,13 @@ def mae(truth: np.ndarray, prediction: np.ndarray) -> float:
 def r2(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Coefficient of determination, ``1 - SSE / SST``, at most 1; NaN below two rows or for a constant truth.
 
+    Parameters
+    ----------
+    truth
+        Measured values, ``(n,)``.
+    prediction
+        Predicted values, ``(n,)``.
+
     Examples
     --------
     >>> r2([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
@@ -70,6 +103,13 @@ def r2(truth: np.ndarray, prediction: np.ndarray) -> float:
 
 def pearson(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Pearson correlation in [-1, 1]; NaN below three rows or where truth or prediction is constant.
+
+    Parameters
+    ----------
+    truth
+        Measured values, ``(n,)``.
+    prediction
+        Predicted values, ``(n,)``.
 
     Examples
     --------
@@ -83,6 +123,13 @@ def pearson(truth: np.ndarray, prediction: np.ndarray) -> float:
 
 def spearman(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Spearman rank correlation in [-1, 1], ties sharing their mean rank; NaN where :func:`pearson` would be.
+
+    Parameters
+    ----------
+    truth
+        Measured values, ``(n,)``.
+    prediction
+        Predicted values, ``(n,)``.
 
     Examples
     --------
@@ -116,6 +163,13 @@ def auprc(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Average precision (area under the precision-recall curve, by steps); chance = the share of ones.
 
     NaN where only one class is present. Parameters as for :func:`auroc`.
+
+    Parameters
+    ----------
+    truth
+        Labels, ``(n,)``: 1 or 0.
+    prediction
+        Scores, ``(n,)``: higher means more likely 1.
 
     Examples
     --------
@@ -284,13 +338,19 @@ def ranks(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
 def require_metric(metric: str) -> None:
     """Raise ``ValueError`` unless ``metric`` is a name of :data:`METRICS`."""
     if metric not in METRICS:
-        raise ValueError(f"metric should be one of {', '.join(METRICS)}; received {metric!r}. Choose one of those.")
+        hint = did_you_mean(metric, METRICS, "Choose one of those.")
+        raise ValueError(f"metric should be one of {', '.join(METRICS)}; received {metric!r}. {hint}")
 
 
 def greater_is_better(metric: str) -> bool:
     """Whether more of a metric is better; raise ``ValueError`` for a name that no table of this file holds.
 
     Also for ``collapse``, of which neither more nor less is better.
+
+    Parameters
+    ----------
+    metric
+        Name of a metric.
 
     Examples
     --------
@@ -322,7 +382,8 @@ def score_of(metric: str) -> Metric | Score:
     whole = FEW_GENES.sub("", metric)
     if whole in PERTURBATION_METRICS:
         return PERTURBATION_METRICS[whole]
-    raise ValueError(f"metric should be one of {', '.join(known)}; received {metric!r}. Choose one of those.")
+    hint = did_you_mean(metric, known, "Choose one of those.")
+    raise ValueError(f"metric should be one of {', '.join(known)}; received {metric!r}. {hint}")
 
 
 def _all_rows(metric: str, truth: np.ndarray, prediction: np.ndarray) -> float:

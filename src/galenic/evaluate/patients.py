@@ -12,6 +12,7 @@ from scipy import stats
 from galenic.evaluate.checks import finite, labels, require_columns
 from galenic.evaluate.metrics import grouped, ranks
 from galenic.evaluate.statistics import bootstrap_interval, holm
+from galenic.work.bar import counted
 
 MINIMUM = 3  # patients of each class, below which a cohort is not tested
 
@@ -91,7 +92,7 @@ def responders(
             f"(first: {strange[:3].tolist()}). Binarise the outcome first."
         )
     rows = []
-    for name, some in patients.groupby("drug"):
+    for name, some in counted(patients.groupby("drug"), "drugs"):
         ones = some.groupby("cohort")["label"].transform("sum")
         zeros = some.groupby("cohort")["label"].transform("count") - ones
         usable = some[(ones >= MINIMUM) & (zeros >= MINIMUM)]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from galenic.evaluate.checks import first, labels, require_columns
 from galenic.evaluate.splits import Fold, split
+from galenic.work.near import did_you_mean
 
 UNSEEN = ("pair", "context", "perturbation", "combination")
 
@@ -76,7 +77,10 @@ def perturbation_split(
     [[1, 4], [2, 5]]
     """
     if unseen not in UNSEEN:
-        raise ValueError(f"unseen should be one of {', '.join(UNSEEN)}; received {unseen!r}. Choose one of those.")
+        raise ValueError(
+            f"unseen should be one of {', '.join(UNSEEN)}; received {unseen!r}. "
+            f"{did_you_mean(unseen, UNSEEN, 'Choose one of those.')}"
+        )
     rows = rows_of(table, context, perturbation, control, separator)
     held = _held_in(rows, hold_in)
     kept = rows["is_control"].to_numpy() | held

@@ -142,6 +142,11 @@ def normalised(ln_ic50: np.ndarray) -> np.ndarray:
 
     Near 0.5 a step of 0.025 is 1.0 in ln IC50.
 
+    Parameters
+    ----------
+    ln_ic50
+        ln IC50 in micromolar, of any shape.
+
     Examples
     --------
     >>> float(normalised(0.0))
@@ -152,6 +157,11 @@ def normalised(ln_ic50: np.ndarray) -> np.ndarray:
 
 def denormalised(values: np.ndarray) -> np.ndarray:
     """Map the (0, 1) scale of :func:`normalised` back to ln IC50: ``10 logit(y)``, its exact inverse.
+
+    Parameters
+    ----------
+    values
+        On the scale of (0, 1), of any shape.
 
     Examples
     --------

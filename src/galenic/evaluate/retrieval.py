@@ -20,6 +20,7 @@ from galenic.evaluate.ranking import (
     ranked,
 )
 from galenic.evaluate.similarity import Similar, blocks, similarity_of
+from galenic.work.bar import counted
 
 POOLED_BINS = 2**22  # one ranking of all pairs: bins narrower than float32 tells apart over most of [-1, 1]
 
@@ -68,6 +69,8 @@ def retrieval(
         Sort every row. ``False`` counts in 65,536 bins a row (quantiles then within about 3e-5): several times faster
         for tens of thousands of profiles where the processor lacks the vector instructions that numpy sorts with, and
         half as fast where it has them.
+    metric
+        How vectors are compared: ``"cosine"`` or ``"euclidean"``; not used with ``similarity``.
 
     Returns
     -------
@@ -271,7 +274,7 @@ def _scored(n: int, groups: dict[str, Pairs], similar: Similar, exact: bool) -> 
     pieces: dict[str, list[Scored]] = {group: [] for group in groups}
     known = {group: pairs.known(n) for group, pairs in groups.items()}
     labels = {group: _label(pairs, n) for group, pairs in groups.items()}
-    for rows in blocks(n):
+    for rows in counted(blocks(n), "blocks of queries"):
         masks = {group: pairs.blocks(rows, known[group]) for group, pairs in groups.items()}
         asks = {group: np.array(match.any(axis=1) & other.any(axis=1)) for group, (match, other) in masks.items()}
         live = np.flatnonzero(np.logical_or.reduce(list(asks.values())))

@@ -11,6 +11,7 @@ import pandas as pd
 from galenic.evaluate.checks import finite, first, labels, require_columns
 from galenic.evaluate.metrics import auroc, grouped
 from galenic.evaluate.statistics import RESAMPLED
+from galenic.work.bar import counted
 
 CELL_METRICS = ("auroc", "auprc", "mcc", "f1", "balanced_accuracy", "brier", "ece")
 """More is better, but for ``brier`` and ``ece``, of which less is."""
@@ -144,7 +145,7 @@ def single_cell_intervals(
         at_a_time = max(1, RESAMPLED // max(len(table), 1))
         values = [
             _resampled(metrics, given, unit, strata, min(at_a_time, n_bootstrap - done), threshold, n_bins, rng)
-            for done in range(0, n_bootstrap, at_a_time)
+            for done in counted(range(0, n_bootstrap, at_a_time), "blocks of resamples")
         ]
         low, high = _quantiles(np.concatenate(values), level)
     rows = zip(["all"] * len(metrics), metrics, point, low, high, [n_units] * len(metrics), strict=True)

@@ -16,7 +16,15 @@ By = str | Sequence[str] | None
 
 
 class Fold(NamedTuple):
-    """Row positions of one train and test division of a table, sorted."""
+    """Row positions of one train and test division of a table, sorted.
+
+    Parameters
+    ----------
+    train
+        Rows to learn from.
+    test
+        Rows to be asked about.
+    """
 
     train: np.ndarray
     test: np.ndarray

@@ -11,6 +11,7 @@ from scipy import stats
 
 from galenic.evaluate.checks import first, require_columns
 from galenic.evaluate.metrics import greater_is_better, grouped, score_of
+from galenic.work.bar import counted
 
 SCORES = ["model", "fold", "seed", "group", "metric", "value"]
 COMPARISON = [
@@ -199,6 +200,11 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
     NaN stays NaN and is not counted as a test.
 
+    Parameters
+    ----------
+    p_values
+        Of the tests, ``(n,)``.
+
     Examples
     --------
     >>> holm(np.array([0.01, 0.04, np.nan])).round(3)
@@ -211,6 +217,11 @@ def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
     """Benjamini and Hochberg's adjusted p-values (q-values): the share of false discoveries stays below q.
 
     NaN stays NaN and is not counted as a test.
+
+    Parameters
+    ----------
+    p_values
+        Of the tests, ``(n,)``.
 
     Examples
     --------
@@ -278,7 +289,7 @@ def bootstrap_interval(
     values = np.concatenate(
         [
             _resampled(function, columns, strata, min(at_a_time, n - done), rng, vectorised)
-            for done in range(0, n, at_a_time)
+            for done in counted(range(0, n, at_a_time), "blocks of resamples")
         ]
     )
     values = values[np.isfinite(values)]

@@ -10,6 +10,8 @@ import pandas as pd
 from scipy.linalg import eigh
 from scipy.special import log_ndtr
 
+from galenic.work.bar import counted
+
 CRITICAL = 1.8692
 """Critical value of the corrected Anderson-Darling statistic at the level 0.0001."""
 FEWEST = 8
@@ -267,7 +269,7 @@ def choose_k(
     rng, rows = np.random.default_rng(seed), []
     halves = [np.isin(groups, rng.permutation(names)[: len(names) // 2]) for _ in range(n_repeats)]
     agreement: dict[int, list[float]] = {k: [] for k in candidates}
-    for half in halves:
+    for half in counted(halves, "halves"):
         most = min(candidates[-1], int(half.sum()), int((~half).sum()))
         starts = [list(_starts(points[own], most)) for own in (half, ~half)]
         for k in (k for k in candidates if k <= most):

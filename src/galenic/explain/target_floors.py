@@ -13,6 +13,7 @@ from galenic.explain.target_genes import find_candidates, gene_weights
 from galenic.explain.target_pairs import known_matrix, of_disease, popularity, read_known
 from galenic.explain.target_scores import average_precision, permuted_auroc
 from galenic.explain.targets import false_discovery
+from galenic.work.bar import counted
 
 FLOORS = ("popularity", "known elsewhere")
 """Methods that read no weights."""
@@ -151,7 +152,7 @@ def score_diseases(
     pairs = read_known(known)
     ways = {**scorers(table, pairs, n_shared), **(methods or {})}
     rows = []
-    for disease, of in pairs.groupby("disease", sort=True):
+    for disease, of in counted(pairs.groupby("disease", sort=True), "diseases"):
         upper = set(of["gene_a"]) | set(of["gene_b"])
         if table.index.str.upper().isin(upper).sum() < 2:
             continue

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+
+from galenic.work.near import nearest
 
 NAMES = {"genename1": "gene_a", "genename2": "gene_b", "fd_name": "disease"}
 """What the published tables call the columns that are read here."""
@@ -158,15 +159,12 @@ def near(asked: Iterable[object], known: Iterable[object], n: int = 3) -> str:
     >>> near(["?"], ["EGFR", "CDK4"])
     "Known are 'EGFR', 'CDK4'."
     """
-    spelled = {str(name).casefold(): str(name) for name in known}
+    names = list(dict.fromkeys(map(str, known)))
     said = []
     for name in [str(name) for name in asked][:n]:
-        key = name.strip().casefold()
-        # A beginning that was typed is nearer than any other likeness.
-        begun = [one for one in spelled if len(key) > 1 and one.startswith(key)]
-        close = list(dict.fromkeys([*begun, *difflib.get_close_matches(key, list(spelled), n=3, cutoff=0.6)]))[:3]
-        said += [f"Near {name!r}: {', '.join(repr(spelled[one]) for one in close)}."] if close else []
-    return " ".join(said) or f"Known are {first(spelled.values(), 8)}."
+        close = nearest(name, names)
+        said += [f"Near {name!r}: {', '.join(map(repr, close))}."] if close else []
+    return " ".join(said) or f"Known are {first(names, 8)}."
 
 
 def _require(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:

@@ -10,6 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from galenic.data.checks import first
+from galenic.work.near import nearest_name
 
 LARGEST_LOG = 30.0
 """No cell's counts are all below this and broken unless they were logged: 2 to the 30 is a billion."""
@@ -40,8 +41,8 @@ class CountRows:
     def __init__(self, adata: AnnData, layer: str | None = None) -> None:
         if layer is not None and layer not in adata.layers:
             raise ValueError(
-                f"layer should be one of the data; {layer!r} is not among {first(adata.layers, 5) or 'them: none'}. "
-                "Name another, or leave it out for X."
+                f"layer should be one of the data; {layer!r} is not among {first(adata.layers, 5) or 'them: none'}"
+                f"{nearest_name(layer, adata.layers)} Name another, or leave it out for X."
             )
         matrix = adata.X if layer is None else adata.layers[layer]
         if matrix is None or 0 in adata.shape:

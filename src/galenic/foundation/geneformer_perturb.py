@@ -20,8 +20,9 @@ from galenic.foundation.geneformer_edits import Kind, edit
 from galenic.foundation.geneformer_genes import ensembl_id
 from galenic.foundation.geneformer_network import pooled
 from galenic.foundation.ragged import batches
-from galenic.train.bar import progress_bar
 from galenic.train.devices import pick
+from galenic.work.bar import progress_bar
+from galenic.work.near import did_you_mean
 
 Compare = Literal["genes", "cell"]
 CHUNK_CELLS = 1024
@@ -119,14 +120,15 @@ def perturb(
     shifts = _Shifts(encoder, kind, compare, target)
     encoder.vectors.to(place)
     starts, found = range(0, adata.n_obs, CHUNK_CELLS), []
-    with progress_bar(progress, len(starts), 0) as tell, torch.inference_mode(), _cast(encoder, place):
+    bar = progress_bar("cells", adata.n_obs, show=progress or None)
+    with bar as advance, torch.inference_mode(), _cast(encoder, place):
         for start in starts:
             ragged = encoder.tokens(rows(start, start + CHUNK_CELLS), matched)
             for cells in batches(ragged.lengths, max_tokens_in_batch):
                 fields, real = ragged.padded(cells)
                 table, lengths = torch.from_numpy(fields["token"]).to(place), torch.from_numpy(real.sum(1)).to(place)
                 found += [(gene, start + cells[part[0]], *part[1:]) for gene, part in shifts(table, lengths, tokens)]
-            tell(f"{min(start + CHUNK_CELLS, adata.n_obs):,} of {adata.n_obs:,} cells")
+            advance(min(CHUNK_CELLS, adata.n_obs - start))
     ids = [ensembl_id(name, encoder.dictionaries_, aliases or {}) for name in names]
     return _tables(
         found,
@@ -242,7 +244,10 @@ def _check(
 ) -> None:
     for what, value, allowed in (("kind", kind, get_args(Kind)), ("compare", compare, (*get_args(Compare), None))):
         if value not in allowed:
-            raise ValueError(f"{what} should be one of {first(allowed)}; received {value!r}. Choose one of them.")
+            raise ValueError(
+                f"{what} should be one of {first(allowed)}; received {value!r}. "
+                f"{did_you_mean(value, filter(None, allowed), 'Choose one of them.')}"
+            )
     if not names or any(not isinstance(name, str) for name in names):
         raise ValueError(f"names should be a list of genes; received {first(names) or 'none'}. Name one or more.")
     if goal is not None and (np.shape(goal) != (encoder.width,) or not np.isfinite(goal).all()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from galenic.foundation.chunks import Chunks
 from galenic.foundation.jobs import How, Precision, Shipped, encode_chunk, encode_elsewhere, nothing, results
 from galenic.foundation.ragged import Ragged
 from galenic.train.devices import pick
+from galenic.work.bar import progress_bar
 from galenic.work.engines import active
 from galenic.work.parcel import sent
 
@@ -112,7 +112,8 @@ def encode_cells(
     starts = range(0, n_cells, chunk_cells)
     work = _Work(source, net, how, kept, n_cells, chunk_cells)
     numbers = range(rank, len(starts), world)
-    with _bar(progress and rank == 0, sum(work.n_rows(number) for number in numbers)) as work.advance:
+    n_mine = sum(work.n_rows(number) for number in numbers)
+    with progress_bar("cells", n_mine, show=(progress or None) if rank == 0 else False) as work.advance:
         try:
             done = work.parallel(numbers, n_jobs) if n_jobs != 1 else work.serial(numbers)
             for number, vectors in done if world == 1 else _gathered(done, work, fabric, len(starts)):
@@ -238,33 +239,3 @@ def _check(chunk_cells: int, max_tokens: int, n_jobs: int, fabric: Any, precisio
         )
     if n_jobs == 0:
         raise ValueError("n_jobs should be 1 or more, or -1 for all cores; received 0. Give one of them.")
-
-
-@contextmanager
-def _bar(show: bool, total: int) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of cells that were encoded."""
-    if not show:
-        yield lambda n: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("cells", total=total, rate="")
-
-        def advance(n: int) -> None:
-            bar.advance(task, n)
-            speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:,.1f} a second" if speed else "")
-
-        yield advance

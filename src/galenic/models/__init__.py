@@ -82,10 +82,8 @@ def find(name: str) -> type[Model]:
     """Return the model class called ``name``; raise ``ValueError`` with the nearest name where there is none."""
     places = MODELS | ENCODERS
     if name not in places:
-        from difflib import get_close_matches
+        from galenic.work.near import nearest_name
 
-        near = get_close_matches(name, places, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"a model should be one of {', '.join(MODELS)}; received {name!r}{hint}")
+        raise ValueError(f"a model should be one of {', '.join(MODELS)}; received {name!r}{nearest_name(name, places)}")
     model: type[Model] = getattr(import_module(places[name][0]), name)
     return model

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from galenic.data.limits import own_file, require_room
 from galenic.models import find
 from galenic.models.fields import check, short_repr, to_dict, with_params
+from galenic.models.params import Params
 from galenic.models.saved import ANSWERS, explained, parts_explained
 from galenic.version import __version__
 from galenic.work.atomic import written_folder
@@ -28,7 +29,7 @@ class NotFittedError(ValueError):
 
 
 @dataclass(kw_only=True, repr=False)
-class Model:
+class Model(Params):
     """A keyword-only dataclass: fields are what changes the numbers, names that end in ``_`` are learned.
 
     Where and how fast (``device``, ``n_jobs``, ``progress``) are arguments of ``fit`` and are never saved.
@@ -103,6 +104,11 @@ class Model:
 
 def load(folder: str | Path) -> Any:
     """Read a model that :meth:`Model.save` wrote; also from a run folder that holds one as ``model/``.
+
+    Parameters
+    ----------
+    folder
+        A model folder, or a run folder.
 
     Returns
     -------

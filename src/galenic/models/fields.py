@@ -6,8 +6,9 @@ import dataclasses
 import re
 import types
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from galenic.work.near import nearest_name
 
 T = TypeVar("T")
 
@@ -30,7 +31,8 @@ def check(instance: Any) -> None:
     for field in dataclasses.fields(instance):
         value, kind = getattr(instance, field.name), types_[field.name]
         if not _fits(value, kind):
-            raise TypeError(f"{name}.{field.name} should be {describe(kind)}; received {value!r}.")
+            hint = nearest_name(value, _choices(kind)) if isinstance(value, str) else "."
+            raise TypeError(f"{name}.{field.name} should be {describe(kind)}; received {value!r}{hint}")
         low, high = field.metadata.get("low"), field.metadata.get("high")
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, (int, float)) and (
@@ -55,6 +57,13 @@ def _fits(value: Any, kind: Any) -> bool:
     if kind is type(None):
         return value is None
     return isinstance(value, kind)
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words among which a field of this type chooses."""
+    if get_origin(kind) is Literal:
+        return [one for one in get_args(kind) if isinstance(one, str)]
+    return [one for arg in get_args(kind) for one in _choices(arg)]
 
 
 def describe(kind: Any) -> str:
@@ -87,6 +96,13 @@ def with_params(instance: T, changes: Mapping[str, Any]) -> T:
 
     Nested changes start from *this* instance's nested value, not from the class default.
 
+    Parameters
+    ----------
+    instance
+        A model, or any dataclass; not changed.
+    changes
+        New values by name: ``{"rank": 3, "training.lr": 1e-3}``.
+
     Raises
     ------
     ValueError
@@ -97,8 +113,7 @@ def with_params(instance: T, changes: Mapping[str, Any]) -> T:
     for key, value in changes.items():
         name, _, rest = key.partition(".")
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(known)}."
+            hint = nearest_name(name, known, f"; it has {', '.join(known)}.")
             raise ValueError(f"{type(instance).__name__} has no parameter {name!r}{hint}")
         current = new.get(name, getattr(instance, name))
         if rest and not dataclasses.is_dataclass(current):

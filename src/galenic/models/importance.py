@@ -11,6 +11,7 @@ import pandas as pd
 
 from galenic.data.response import ResponseData
 from galenic.models.baselines.baseline import Baseline
+from galenic.work.bar import counted
 from galenic.work.contents import contents
 from galenic.work.fan_out import fan_out
 from galenic.work.kept import Kept
@@ -69,7 +70,7 @@ def resampled_importance(
     order = [(0, half) for half in range(n_repeats)] + null
     jobs = {f"shuffle {shuffle}, half {half}": (model, data, seed, shuffle, half) for shuffle, half in order}
     kept = Kept(parts, {"model": contents(model), "data": contents(data), "seed": seed}) if parts else None
-    found = dict(fan_out(_refit, jobs, n_jobs=n_jobs, kept=kept))
+    found = dict(counted(fan_out(_refit, jobs, n_jobs=n_jobs, kept=kept), "refits", len(jobs)))
     tables = [_table(*found[name]) for name in jobs]
     # In units that no fit decides, so that the null can be pooled over drugs: a fit on noise may choose a small penalty
     # by luck, and that luck has to stay in the null.

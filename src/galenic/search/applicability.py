@@ -17,6 +17,13 @@ STRONG = 2.0  # |z| above which a gene counts as changed
 def signature_strength(profiles: np.ndarray, threshold: float = STRONG) -> np.ndarray:
     """Number of genes with ``|z| > threshold`` in each profile, ``(n_profiles,)``.
 
+    Parameters
+    ----------
+    profiles
+        z-scores, ``(n_profiles, n_genes)``.
+    threshold
+        Of ``|z|``.
+
     Examples
     --------
     >>> signature_strength(np.array([[3.0, -2.5, 0.1], [0.0, 1.0, 2.0]]))

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 
+from galenic.work.near import nearest_name
+
 BLOCK = 2**22  # values
 
 
@@ -23,7 +25,8 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> N
     if missing:
         raise ValueError(
             f"{what} needs the column(s) {first(missing, 5)}; "
-            f"the table has {first(table.columns, 8)}. Rename a column or name it explicitly."
+            f"the table has {first(table.columns, 8)}"
+            f"{nearest_name(missing[0], table.columns)} Rename a column or name it explicitly."
         )
 
 

@@ -40,6 +40,11 @@ class RankedProfiles:
         """Rank profiles, ``(n_profiles, n_genes)`` of finite z-scores and at most 65,536 genes.
 
         The result takes 6 bytes a z-score, or 4 where they are given as float16.
+
+        Parameters
+        ----------
+        profiles
+            z-scores.
         """
         profiles = np.asarray(profiles)
         if profiles.ndim == 2 and not 2 <= profiles.shape[1] <= 2**16:
@@ -76,6 +81,13 @@ def gene_sets(profiles: np.ndarray, n: int = 50) -> tuple[np.ndarray, np.ndarray
 
     50 + 50 suit the 978 landmark genes, 150 + 150 the 10,174 genes of the full space. Equal z-scores keep the order
     of the genes.
+
+    Parameters
+    ----------
+    profiles
+        z-scores, ``(n_profiles, n_genes)``.
+    n
+        Genes of each side; at most half of all.
 
     Examples
     --------

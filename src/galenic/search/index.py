@@ -14,6 +14,7 @@ from galenic.search.checks import first, matrix, unit
 from galenic.search.filters import Filter, rows_that_fit
 from galenic.search.names import nearest_names
 from galenic.work.atomic import written_folder
+from galenic.work.bar import counted
 
 FORMAT = 2  # 1 had no offsets
 BLOCK = 4_000_000  # similarities at a time: bounds memory at about 50 MB beyond the index and the result
@@ -24,7 +25,15 @@ RESULT = ("query", "rank", "id", "similarity")
 
 
 class Hits(NamedTuple):
-    """Rows of the index and their similarity, best first: ``(n_queries, k)`` each."""
+    """Rows of the index and their similarity, best first: ``(n_queries, k)`` each.
+
+    Parameters
+    ----------
+    rows
+        Row numbers of the index, ``(n_queries, k)``.
+    similarity
+        Their similarity, ``(n_queries, k)``.
+    """
 
     rows: np.ndarray
     similarity: np.ndarray
@@ -151,12 +160,18 @@ class SimilarityIndex:
         n = len(self) if rows is None else len(rows)
         size = max(1, BLOCK // max(1, min(n, ROWS)))
         found = [
-            self._top(queries[start : start + size], min(k, n), rows) for start in range(0, max(len(queries), 1), size)
+            self._top(queries[start : start + size], min(k, n), rows)
+            for start in counted(range(0, max(len(queries), 1), size), "blocks of queries")
         ]
         return Hits(np.concatenate([hits.rows for hits in found]), np.concatenate([hits.similarity for hits in found]))
 
     def similarities(self, queries: np.ndarray, *, where: Filter | None = None) -> np.ndarray:
         """Similarity of each query to every row that a filter leaves, in the order of the table; as exact as a search.
+
+        Parameters
+        ----------
+        queries, where
+            As for :meth:`search`.
 
         Returns
         -------
@@ -177,6 +192,11 @@ class SimilarityIndex:
     def mask(self, where: Filter) -> np.ndarray:
         """Rows that a filter leaves, boolean ``(n,)``; compute it once for many searches.
 
+        Parameters
+        ----------
+        where
+            As for :meth:`search`.
+
         Raises
         ------
         ValueError
@@ -192,6 +212,11 @@ class SimilarityIndex:
 
     def vectors_of(self, ids: Sequence[object]) -> np.ndarray:
         """Vectors of known ids, to search for what is like them, ``(n_ids, n_dims)``.
+
+        Parameters
+        ----------
+        ids
+            Ids of rows, each of which must be there.
 
         Raises
         ------

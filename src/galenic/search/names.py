@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from galenic.work.near import nearest
 
 STEM = 13  # a BRD id names the compound by its first 13 characters; the rest is batch and supplier
 
@@ -42,5 +43,5 @@ def nearest_names(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     same = (
         [one for key, ones in spelled.items() if key[:STEM] == stem for one in ones] if stem.startswith("brd-") else []
     )
-    close = [one for key in difflib.get_close_matches(asked, spelled, n=n, cutoff=0.6) for one in spelled[key]]
+    close = nearest(name, [one for ones in spelled.values() for one in ones], n=n)
     return list(dict.fromkeys([*exact, *same, *close]))[:n]

@@ -102,6 +102,15 @@ def replicate_correlation(vectors: np.ndarray, labels: Labels, correlation: str 
 
     Parameters are those of :func:`replicate_weights`; negative correlations count as they are.
 
+    Parameters
+    ----------
+    vectors
+        Profiles, ``(n_profiles, n_dims)``.
+    labels
+        Group of each profile, ``(n_profiles,)``.
+    correlation
+        ``"spearman"`` or ``"cosine"``.
+
     Examples
     --------
     >>> z = np.array([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0], [0.0, 1.0, 0.0]])

@@ -17,9 +17,11 @@ from galenic.evaluate.transfer import KEYS, PREDICTIONS
 from galenic.models.cells.cell_model import CellModel
 from galenic.models.cells.source import labels_of
 from galenic.models.fields import with_params
+from galenic.work.bar import counted
 from galenic.work.contents import contents
 from galenic.work.fan_out import fan_out
 from galenic.work.kept import Kept
+from galenic.work.near import did_you_mean
 
 SHARE = 0.9
 """Of the lines, drawn anew for each seed."""
@@ -254,7 +256,7 @@ def _answers(
 ) -> pd.DataFrame:
     """The answers below each other, in the order they were asked for; kept in ``parts`` as those ``of`` these data."""
     kept = Kept(parts, {"data and models": contents(of)}) if parts else None
-    found = dict(fan_out(answer, asked, n_jobs=n_jobs, kept=kept))
+    found = dict(counted(fan_out(answer, asked, n_jobs=n_jobs, kept=kept), "fits", len(asked)))
     return pd.concat([found[name] for name in asked], ignore_index=True)
 
 
@@ -263,7 +265,8 @@ def _truth(target: AnnData, truth: str | pd.Series) -> pd.Series:
     if isinstance(truth, str):
         if truth not in target.obs:
             raise ValueError(
-                f"the truth should be a column of obs; there is no {truth!r}, only {first(target.obs, 8)}. Name one."
+                f"the truth should be a column of obs; there is no {truth!r}, only {first(target.obs, 8)}. "
+                f"{did_you_mean(truth, target.obs, 'Name one.')}"
             )
         truth = target.obs[truth]
     known = labels_of(truth, "the target").reindex(target.obs_names).dropna()

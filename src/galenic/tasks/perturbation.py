@@ -15,7 +15,7 @@ from scipy import sparse
 
 from galenic.data.checks import first, require_columns, require_unique
 from galenic.data.condition_means import ConditionMeans, condition_means
-from galenic.data.perturbation import PerturbationColumns, nearest_name, perturbation_columns
+from galenic.data.perturbation import PerturbationColumns, perturbation_columns
 from galenic.evaluate.halves import split_half
 from galenic.evaluate.perturbation_splits import UNSEEN, perturbation_split, singles_seen
 from galenic.evaluate.split_files import leakage, read_split
@@ -33,6 +33,7 @@ from galenic.tasks.perturbation_scores import (
     skills,
 )
 from galenic.tasks.task import Answer, Answered, Part, require_kind
+from galenic.work.near import nearest_name
 
 FLOORS = (
     *("NoEffect", "CopySource", "GlobalMeanEffect", "ContextMeanEffect", "MeanShift", "ScaledShift"),
@@ -269,7 +270,13 @@ class PerturbationTask:
         )
 
     def measured(self, rows: np.ndarray) -> Measured:
-        """The conditions of some rows, their mean over these rows and that of their controls."""
+        """The conditions of some rows, their mean over these rows and that of their controls.
+
+        Parameters
+        ----------
+        rows
+            Row numbers.
+        """
         asked = self._conditions(rows)
         table = self.means.table.iloc[asked].reset_index(drop=True)
         counts = np.bincount(self.codes[rows][self.codes[rows] >= 0], minlength=len(self.means.table))[asked]

@@ -26,6 +26,11 @@ class ResponseTask:
 
     ``by`` is ``"pair"``, ``"cell"``, ``"drug"`` (whole structures), ``"tissue"``, ``"study"``, any column of the
     pairs, cells or drugs, or ``"file"``: the user's own folds in the column ``fold`` of the pairs.
+
+    Parameters
+    ----------
+    data
+        Measured pairs.
     """
 
     data: ResponseData
@@ -33,7 +38,13 @@ class ResponseTask:
     reference: ClassVar[str | None] = "MeanEffects"
 
     def table(self, by: str) -> tuple[pd.DataFrame, Any]:
-        """The pairs with the column to split by."""
+        """The pairs with the column to split by.
+
+        Parameters
+        ----------
+        by
+            What is left out.
+        """
         if by in ("pair", "file"):
             return self.data.pairs, None
         column = "structure" if by == "drug" and "structure" in self.data.drugs else by
@@ -100,5 +111,11 @@ class ResponseTask:
 
 
 def floors_of(data: ResponseData) -> list[str]:
-    """Names of the floors that a benchmark of ``data`` runs unasked."""
+    """Names of the floors that a benchmark of ``data`` runs unasked.
+
+    Parameters
+    ----------
+    data
+        Measured pairs.
+    """
     return list(ResponseTask(data).floors())

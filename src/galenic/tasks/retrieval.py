@@ -76,7 +76,13 @@ class RetrievalTask:
                 )
 
     def table(self, by: str) -> tuple[pd.DataFrame, Any]:
-        """The table of profiles with the column to split by."""
+        """The table of profiles with the column to split by.
+
+        Parameters
+        ----------
+        by
+            What is left out.
+        """
         table = self.adata.obs.reset_index(drop=True)
         if by == "profile":
             return table[[self.label]], None

@@ -17,7 +17,17 @@ Answer = dict[str, np.ndarray]
 
 
 class Part(NamedTuple):
-    """Row numbers of one division: what models learn from, what they choose settings on, what they answer."""
+    """Row numbers of one division: what models learn from, what they choose settings on, what they answer.
+
+    Parameters
+    ----------
+    train
+        Rows to learn from.
+    valid
+        Rows to choose settings on.
+    test
+        Rows to answer.
+    """
 
     train: np.ndarray
     valid: np.ndarray
@@ -25,7 +35,25 @@ class Part(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """An answer, and whose of what it is; ``is_judged``: of a model that was named, not of a floor run unasked."""
+    """An answer, and whose of what it is; ``is_judged``: of a model that was named, not of a floor run unasked.
+
+    Parameters
+    ----------
+    model
+        Label of the model.
+    split
+        What was left out.
+    fold
+        Number of the fold.
+    seed
+        Of the division.
+    is_judged
+        Whether the model was named, and is no floor that ran unasked.
+    test
+        Rows that were asked about.
+    answer
+        What the model answered, by name.
+    """
 
     model: str
     split: str
@@ -43,31 +71,105 @@ class Task(Protocol):
     """The floor whose answers others are measured from, if there is one."""
 
     def folds(self, by: str, n_folds: int, seed: int) -> list[Part]:
-        """The divisions that hold out what ``by`` names, for one seed."""
+        """The divisions that hold out what ``by`` names, for one seed.
+
+        Parameters
+        ----------
+        by
+            What the folds leave out.
+        n_folds
+            How many there are.
+        seed
+            Which of the many divisions.
+        """
 
     def answer(self, model: Model, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Answer:
-        """Fit ``model`` on the train (and valid) rows and answer for the test rows."""
+        """Fit ``model`` on the train (and valid) rows and answer for the test rows.
+
+        Parameters
+        ----------
+        model
+            Unfitted; fitted here.
+        train, valid, test
+            Row numbers of a :class:`Part`.
+        """
 
     def is_whole(self, answer: Answer, test: np.ndarray) -> bool:
-        """Whether an answer that was kept is one to these test rows."""
+        """Whether an answer that was kept is one to these test rows.
+
+        Parameters
+        ----------
+        answer
+            What :meth:`answer` gave.
+        test
+            Row numbers.
+        """
 
     def scores(self, test: np.ndarray, answer: Answer, reference: Answer | None) -> pd.DataFrame:
-        """Score an answer: ``group, metric, value, n``."""
+        """Score an answer: ``group, metric, value, n``.
+
+        Parameters
+        ----------
+        test
+            Row numbers.
+        answer
+            What :meth:`answer` gave for them.
+        reference
+            Answer of the model named ``reference``, if there is one.
+        """
 
     def scores_by_drug(self, test: np.ndarray, answer: Answer) -> pd.DataFrame:
-        """Score an answer for each drug: ``drug, metric, value, n``."""
+        """Score an answer for each drug: ``drug, metric, value, n``.
+
+        Parameters
+        ----------
+        test
+            Row numbers.
+        answer
+            What :meth:`answer` gave for them.
+        """
 
     def predictions(self, test: np.ndarray, answer: Answer, reference: Answer | None) -> pd.DataFrame | None:
-        """The test rows with truth and answer, where that is a table worth keeping."""
+        """The test rows with truth and answer, where that is a table worth keeping.
+
+        Parameters
+        ----------
+        test
+            Row numbers.
+        answer
+            What :meth:`answer` gave for them.
+        reference
+            Answer of the model named ``reference``, if there is one.
+        """
 
     def tables(self, answered: Sequence[Answered]) -> dict[str, pd.DataFrame]:
-        """What else all answers together say: more tables of a run folder, by name."""
+        """What else all answers together say: more tables of a run folder, by name.
+
+        Parameters
+        ----------
+        answered
+            All answers, with whose they are.
+        """
 
     def leaking(self, train: np.ndarray, test: np.ndarray) -> list[str]:
-        """What the user's own folds share between train and test: warnings."""
+        """What the user's own folds share between train and test: warnings.
+
+        Parameters
+        ----------
+        train, test
+            Row numbers.
+        """
 
     def require(self, label: str, model: Model) -> None:
-        """Refuse a model that answers another question."""
+        """Refuse a model that answers another question.
+
+        Parameters
+        ----------
+        label
+            Of the model, for the message.
+        model
+            That is to answer.
+        """
 
     def floors(self) -> dict[str, Model]:
         """The floors that can run on these data."""

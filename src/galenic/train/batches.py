@@ -81,7 +81,13 @@ class Batches:
         return len(self.sizes())
 
     def sizes(self, world_size: int = 1) -> np.ndarray:
-        """Rows of each batch of an epoch, those of all processes together."""
+        """Rows of each batch of an epoch, those of all processes together.
+
+        Parameters
+        ----------
+        world_size
+            Number of processes.
+        """
         return np.diff(self._cuts(world_size), prepend=0, append=len(self.rows))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -100,6 +106,15 @@ class Batches:
 
         Several processes divide each batch among them, so that they learn what one process learns. Rows left over that
         are fewer than the processes join the batch before.
+
+        Parameters
+        ----------
+        epoch, seed
+            Decide the order of the rows.
+        rank, world_size
+            Number of this process, and of all.
+        device
+            Where the batches are put.
 
         Raises
         ------

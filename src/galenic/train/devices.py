@@ -54,6 +54,13 @@ def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
 
     Holds for the CPU and for ``device``, also when the block raises. Use it to initialise a network.
 
+    Parameters
+    ----------
+    seed
+        0 or more.
+    device
+        Whose random numbers are seeded besides those of the CPU.
+
     Examples
     --------
     >>> with seeded(0):
@@ -92,7 +99,13 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 class Local:
-    """One device, with the verbs of ``lightning.Fabric`` that the loop uses."""
+    """One device, with the verbs of ``lightning.Fabric`` that the loop uses.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"cuda"``, ``"auto"``, or a device of torch.
+    """
 
     world_size, global_rank, is_global_zero = 1, 0, True
 
@@ -100,23 +113,59 @@ class Local:
         self.device = pick(device)
 
     def setup(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """The network on the device, and its optimiser."""
+        """The network on the device, and its optimiser.
+
+        Parameters
+        ----------
+        net
+            A network.
+        optimizer
+            Its optimiser.
+        """
         return net.to(self.device), optimizer
 
     def to_device(self, batch: Any) -> Any:
-        """A batch on the device."""
+        """A batch on the device.
+
+        Parameters
+        ----------
+        batch
+            A tensor, or a mapping of them.
+        """
         return to_device(batch, self.device)
 
     def backward(self, total: Tensor) -> None:
-        """Gradients of a total."""
+        """Gradients of a total.
+
+        Parameters
+        ----------
+        total
+            A loss.
+        """
         total.backward()
 
     def clip_gradients(
         self, net: nn.Module, optimizer: torch.optim.Optimizer, *, max_norm: float, error_if_nonfinite: bool
     ) -> None:
-        """Scale gradients down to a norm."""
+        """Scale gradients down to a norm.
+
+        Parameters
+        ----------
+        net, optimizer
+            As for :meth:`setup`.
+        max_norm
+            Largest norm of all gradients together.
+        error_if_nonfinite
+            Raise where the norm is not a finite number.
+        """
         nn.utils.clip_grad_norm_(net.parameters(), max_norm, error_if_nonfinite=error_if_nonfinite)
 
     def broadcast(self, value: Any) -> Any:
-        """What the first process holds: this one."""
+        """What the first process holds: this one.
+
+        Parameters
+        ----------
+        value
+            Anything.
+        """
         return value

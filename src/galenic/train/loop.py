@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from galenic.train import checkpoint as disk
-from galenic.train.bar import progress_bar
 from galenic.train.devices import Local, reseed, seeded
 from galenic.train.divided import Divided
 from galenic.train.terms import Step, Sums
 from galenic.train.training import Training, rate
+from galenic.work.bar import Advance, progress_bar
+from galenic.work.near import nearest_name
 from galenic.work.processes import current, on
 
 OPTIMIZERS: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -189,8 +190,13 @@ def train(
     saves = disk.Saves(path if fabric.is_global_zero else None)
     content = partial(_content, state, settings, net, optimizer)
     # Every epoch has its own random numbers, so none need to be stored to resume.
-    show = progress_bar(progress and fabric.is_global_zero, training.max_epochs * n_steps, state.epoch * n_steps)
-    with on(fabric if fabric.world_size > 1 else None), seeded(seed, fabric.device), show as advance, saves.told():
+    bar = progress_bar(
+        "training",
+        training.max_epochs * n_steps,
+        done=state.epoch * n_steps,
+        show=(progress or None) if fabric.is_global_zero else False,
+    )
+    with on(fabric if fabric.world_size > 1 else None), seeded(seed, fabric.device), bar as advance, saves.told():
         while state.epoch < training.max_epochs and not 0 < training.patience <= state.stale:
             started = perf_counter()
             reseed(fabric.device, seed, state.epoch, 0)
@@ -218,7 +224,7 @@ def train(
     return history.assign(best=history["epoch"] == kept)
 
 
-def _fit(run: _Run, state: _State, batches: Any, advance: Callable[[str], None]) -> dict[str, float]:
+def _fit(run: _Run, state: _State, batches: Any, advance: Advance) -> dict[str, float]:
     """Means of the terms over one pass of the training rows."""
     run.net.train()
     sums, n_steps = Sums(), len(run.shares)
@@ -237,7 +243,7 @@ def _fit(run: _Run, state: _State, batches: Any, advance: Callable[[str], None])
         if run.training.clip:
             run.fabric.clip_gradients(run.stepped, run.optimizer, max_norm=run.training.clip, error_if_nonfinite=False)
         run.optimizer.step()
-        advance(f"{where}: {total:.4g}")
+        advance(text=f"{where}: {total:.4g}")
     broken = [name for name, tensor in run.net.named_parameters() if not bool(tensor.isfinite().all())]
     if broken:
         raise FloatingPointError(
@@ -268,7 +274,7 @@ def _judge(state: _State, watched: dict[str, float], training: Training, net: nn
     if training.monitor not in watched:
         raise ValueError(
             f"training.monitor should be one of {', '.join(map(repr, watched))} or 'none'; "
-            f"received {training.monitor!r}. Name a term that the step returns."
+            f"received {training.monitor!r}{nearest_name(training.monitor, watched)} Name a term that the step returns."
         )
     value = watched[training.monitor]
     if value < state.best - training.min_delta:

@@ -69,6 +69,17 @@ def _n_rows(batch: Any) -> int:
 def unreached(net: nn.Module, batch: Any, step: Step, progress: float = 1.0) -> list[str]:
     """Names of the trainable tensors of ``net`` that no term of ``step`` depends on: they would never learn.
 
+    Parameters
+    ----------
+    net
+        A network; its gradients are left as they were.
+    batch
+        What a batch of its training is.
+    step
+        Terms of the loss, as :func:`galenic.train.train` takes it.
+    progress
+        How far training is, 0 to 1.
+
     Examples
     --------
     >>> net = nn.ModuleDict({"used": nn.Linear(2, 1), "idle": nn.Linear(2, 1)})

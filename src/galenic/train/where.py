@@ -36,7 +36,15 @@ class Where:
     job: str = ""
 
     def of(self, kept: Kept | None, job: str) -> Where:
-        """The same for one job: what it has half done lies in its room until the job is kept."""
+        """The same for one job: what it has half done lies in its room until the job is kept.
+
+        Parameters
+        ----------
+        kept
+            Room of the jobs, or None.
+        job
+            Name of the job.
+        """
         return replace(self, kept=kept, job=job)
 
     def train(

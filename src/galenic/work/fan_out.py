@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from galenic.work.bar import no_bars
 from galenic.work.engines import active, is_lost_worker
 from galenic.work.kept import Kept
 from galenic.work.parcel import Shared, opened, packed, sent, unpacked
@@ -168,7 +169,7 @@ def _here(common: Any, name: str, at_once: bool, rest: tuple[Any, ...]) -> tuple
     import joblib
 
     # What a job fans out itself stays in its process, on every engine alike.
-    with _TURN, joblib.parallel_config("sequential"):
+    with _TURN, no_bars(), joblib.parallel_config("sequential"):
         shared, kept = opened(common)
         with one_thread():
             found = _tried(shared.call, name, kept if kept is not None and kept.is_seen() else None, (rest,))

@@ -14,12 +14,12 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from galenic.cli import cells as cell_flags
 from galenic.cli import perturbed
 from galenic.data.diagnose import diagnose
 from galenic.data.read import profiles as read_profiles
 from galenic.data.read.files import kind_of_file
 from galenic.data.read.matrices import matrix, open_h5ad
+from galenic.data.read.single_cells import single_cells
 from galenic.data.read.zarr_folders import open_zarr
 from galenic.data.simulate import perturbations, profiles
 
@@ -69,7 +69,7 @@ def test_a_zarr_folder_is_taken_wherever_h5ad_is(tmp_path: Path) -> None:
     assert kind_of_file(place) == "h5ad"
     np.testing.assert_array_equal(read_profiles(place).X, z.X)
     np.testing.assert_array_equal(matrix(cells), treated.X)
-    np.testing.assert_array_equal(cell_flags.read_cells(str(cells)).X[:5], treated.X[:5])
+    np.testing.assert_array_equal(single_cells(str(cells)).X[:5], treated.X[:5])
     some = perturbed.read(str(cells), ("cell_type=type A",), backed=True)
     np.testing.assert_array_equal(some.X, treated[treated.obs["cell_type"] == "type A"].X)
     assert diagnose(place)["finding"].iloc[0] == "profiles (zarr)"

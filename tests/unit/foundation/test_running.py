@@ -313,6 +313,7 @@ def test_the_bar_shows_on_terminals_only_and_if_it_is_wanted(terminal, capfd, mo
     import rich.console
 
     monkeypatch.setattr(rich.console.Console, "is_terminal", terminal)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     run(progress=False)
     assert capfd.readouterr() == ("", "")
     run(progress=True)

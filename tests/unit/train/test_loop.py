@@ -482,7 +482,12 @@ def test_lists_and_loaders_are_batches_too(data):
     assert not equal(run(loader), run([tensors[:40], tensors[40:80], tensors[80:]]))
 
 
-def test_the_bar_is_on_the_standard_error_and_only_when_asked(fit, capsys):
+def test_the_bar_is_on_the_standard_error_of_a_terminal_and_only_when_asked(fit, capsys, monkeypatch):
+    fit()
+    fit(progress=True)  # in a pipe
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     fit()
     assert capsys.readouterr() == ("", "")
     fit(progress=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -11,6 +10,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from galenic.work.near import did_you_mean
 
 SHIPPED = Path(__file__).with_name("catalogue.toml")
 VARIABLE = "GALENIC_CATALOGUE"
@@ -198,6 +199,13 @@ def read_catalogue(path: str | Path | None = None) -> dict[str, DataSet]:
 def find(name: str, sets: Mapping[str, DataSet]) -> DataSet:
     """The set of that name.
 
+    Parameters
+    ----------
+    name
+        Of a data set, as the catalogue writes it.
+    sets
+        The catalogue, by name.
+
     Raises
     ------
     ValueError
@@ -212,8 +220,7 @@ def find(name: str, sets: Mapping[str, DataSet]) -> DataSet:
     """
     if name in sets:
         return sets[name]
-    near = difflib.get_close_matches(name.lower(), sets, n=1, cutoff=0.5)
-    remedy = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
+    remedy = did_you_mean(name, sets, "Choose one of these.")
     raise ValueError(
         f"a public data set should be one of those that 'galenic data list' shows; received {name!r}. {remedy}"
     )
@@ -309,8 +316,7 @@ def _made(cls: type[Any], values: Mapping[str, Any], what: str) -> Any:
 def _require_keys(values: Mapping[str, Any], known: tuple[str, ...], required: tuple[str, ...], what: str) -> None:
     unknown = [key for key in values if key not in known]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "Remove it."
+        hint = did_you_mean(unknown[0], known, "Remove it.")
         raise ValueError(f"{what} should have the keys {', '.join(known)}; it has {unknown[0]!r}. {hint}")
     missing = [key for key in required if key not in values]
     if missing:

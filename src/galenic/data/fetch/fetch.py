@@ -8,7 +8,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -17,6 +17,7 @@ from urllib.parse import quote
 from galenic.data.fetch.catalogue import DataSet, RemoteFile, find, read_catalogue, require_web
 from galenic.data.fetch.part import FetchError, Part, hash_file, is_one_of
 from galenic.work.atomic import NoRoomError, written
+from galenic.work.bar import progress_bar, watcher
 from galenic.work.lock import Lock
 
 if TYPE_CHECKING:
@@ -280,22 +281,15 @@ def watched(progress: bool | Watch) -> Iterator[Watch]:
     if not isinstance(progress, bool):
         yield progress
         return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not (progress and console.is_terminal):
-        yield lambda name, done, total: None
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
-        tasks: dict[str, int] = {}
+    with ExitStack() as open_bars:
+        tells: dict[str, Callable[[int, int], None]] = {}
 
         def show(name: str, done: int, total: int) -> None:
-            if name not in tasks:
+            if name not in tells:
+                open_bars.close()  # that of the file before
                 # What lay there already was not fetched now, and would make the rate look good.
-                tasks[name] = bars.add_task(name, total=total or None, completed=done)
-            bars.update(tasks[name], completed=done, total=total or None)  # type: ignore[arg-type]
+                bar = progress_bar(name, total or None, done=done, unit="bytes", show=progress or None)
+                tells[name] = watcher(open_bars.enter_context(bar), done)
+            tells[name](done, total)
 
         yield show

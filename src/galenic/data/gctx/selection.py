@@ -16,6 +16,8 @@ from galenic.data.checks import first, require_unique
 from galenic.data.gctx.metadata import GENE_ID, MISSING_NUMBER, ROW_ID, as_text, canonical_genes, canonical_profiles
 from galenic.data.gctx.source import BLOCK, Block, Source, place
 from galenic.data.limits import memory_left
+from galenic.work.bar import progress_bar
+from galenic.work.near import did_you_mean
 
 N_LANDMARKS = 978
 """Genes that the L1000 assay measures; a file of exactly so many holds no others."""
@@ -83,8 +85,10 @@ class Selection:
         """
         require_memory(self.shape, self.name)
         X = np.empty(self.shape, dtype=np.float32)
-        for block in self.blocks():
-            place(X, block, block.load())
+        with progress_bar(f"reading {self.name}", X.size, unit="values") as advance:
+            for block in self.blocks():
+                place(X, block, block.load())
+                advance(len(block.rows) * len(block.genes))
         adata = AnnData(X=X, obs=self.obs.copy(), var=self.var.copy())
         adata.uns["steps"] = list(self.steps)
         return adata
@@ -272,9 +276,10 @@ def _places(known: pd.Index, wanted: pd.Index, what: str, name: str) -> np.ndarr
     )
     missing = wanted[places < 0] if len(places) == len(wanted) else wanted[~wanted.isin(known)]
     if len(missing) or len(places) != len(wanted):
+        hint = f"{said} " if (said := did_you_mean(missing[0], known) if len(missing) else "") else ""
         raise ValueError(
             f"every one of the {len(wanted):,} wanted {what} should be in {name} once; {len(missing):,} are not "
-            f"(first: {first(missing)}; it has {first(known)}). Use the same kind of id, or leave them out."
+            f"(first: {first(missing)}; it has {first(known)}). {hint}Use the same kind of id, or leave them out."
         )
     return places
 

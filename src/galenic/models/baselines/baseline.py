@@ -67,6 +67,11 @@ class Baseline(Model):
         """``data.pairs`` with a column ``prediction`` in the unit of fitting; the responses are not read.
 
         A drug is recognised by id, else by structure; what is done for a new one, each model says.
+
+        Parameters
+        ----------
+        data
+            Cells and drugs by id; ``response`` may be absent.
         """
         self._check_fitted()
         return data.pairs.assign(prediction=self._answer(data))
@@ -82,6 +87,11 @@ class Baseline(Model):
 
         The index has two levels, ``modality`` and ``feature``.
 
+        Parameters
+        ----------
+        data
+            Its cells are read where weights depend on them.
+
         Raises
         ------
         ValueError
@@ -93,7 +103,13 @@ class Baseline(Model):
         )
 
     def require(self, data: ResponseData) -> None:
-        """Raise ``ValueError`` for data that cannot be learned from, where a model can tell before long work."""
+        """Raise ``ValueError`` for data that cannot be learned from, where a model can tell before long work.
+
+        Parameters
+        ----------
+        data
+            Measured pairs.
+        """
 
     def sketch(self) -> Self:
         """An unfitted copy for many refits; a costly model gives a cheaper one."""

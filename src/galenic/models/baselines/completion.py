@@ -193,6 +193,17 @@ class KernelCompletion(KernelRidge):
         Times that holes are filled by the model itself and the regression is fitted again.
     n_sweeps
         Steps of expectation-maximisation for covariance and noise in each round.
+    inputs
+        Modalities to read: expression, tissue (used where known), or any key of cells.obsm. The first has weight 1.
+    kernel
+        "rbf" or "linear".
+    fill
+        How unmeasured pairs of the training screen are filled so that all drugs share one kernel: "factorisation" or
+        "mean" (of the drug).
+    new_drugs
+        What a drug that was not fitted gets: "neighbours" or "kernel" (by likeness of structure), or the "mean" drug.
+    seed
+        Of the factorisation.
 
     Notes
     -----

@@ -103,6 +103,8 @@ class Factorisation(PerDrug):
         Measurements of weight zero added to each cell's effect.
     seed
         Of the random start and of the held-out tenth.
+    new_drugs
+        What a drug that was not fitted gets: "neighbours" or "kernel" (by likeness of structure), or the "mean" drug.
 
     Notes
     -----

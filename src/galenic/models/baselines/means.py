@@ -49,6 +49,11 @@ class DrugMean(PerDrug):
 
     Most of the variance of an IC50 table is between drugs, so the global correlation of this floor is high
     (0.85 on GDSC) with no knowledge of the cell at all.
+
+    Parameters
+    ----------
+    new_drugs
+        What a drug that was not fitted gets: "neighbours" or "kernel" (by likeness of structure), or the "mean" drug.
     """
 
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:
@@ -60,7 +65,13 @@ class DrugMean(PerDrug):
 
 @dataclass(kw_only=True, repr=False)
 class CellMean(PerDrug):
-    """The mean response of each cell, whatever the drug; the grand mean for a new cell."""
+    """The mean response of each cell, whatever the drug; the grand mean for a new cell.
+
+    Parameters
+    ----------
+    new_drugs
+        Without effect: drugs make no difference.
+    """
 
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:
         Y = response_matrix(data, y)
@@ -80,6 +91,8 @@ class MeanEffects(PerDrug):
     ----------
     shrink
         Measurements of weight zero added to each cell's effect.
+    new_drugs
+        What a drug that was not fitted gets: "neighbours" or "kernel" (by likeness of structure), or the "mean" drug.
 
     Notes
     -----
@@ -103,6 +116,11 @@ class TissueDrugMean(PerDrug):
 
     :math:`\hat y_{td} = m_d + \sum_{c \in t} (y_{cd} - m_d) / (n_{td} + s)`, with :math:`s` chosen by leaving each
     measurement of the training cells out. Needs ``cells.obs["tissue"]``; a new tissue gets the drug's mean.
+
+    Parameters
+    ----------
+    new_drugs
+        What a drug that was not fitted gets: "neighbours" or "kernel" (by likeness of structure), or the "mean" drug.
     """
 
     def _learn(self, data: ResponseData, y: np.ndarray, held: np.ndarray, n_jobs: int) -> Learned:

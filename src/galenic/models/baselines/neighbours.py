@@ -25,6 +25,13 @@ class NearestDrugs(MeanEffects):
     For a new drug :math:`\hat y_{cd} = a_c + (1 - t)\,\bar m + t \sum_{j \in N_k(d)} w_{dj} m_j` with Tanimoto weights
     :math:`w`. The number of neighbours :math:`k` and the trust :math:`t` are chosen by leaving each training drug out
     (drugs that share its structure with it). For a known drug this is :class:`MeanEffects`.
+
+    Parameters
+    ----------
+    new_drugs
+        What a drug that was not fitted gets: "neighbours" or "kernel" (by likeness of structure), or the "mean" drug.
+    shrink
+        Measurements of weight zero added to each cell's effect.
     """
 
     new_drugs: Literal["neighbours", "kernel", "mean"] = "neighbours"

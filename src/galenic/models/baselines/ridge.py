@@ -198,6 +198,20 @@ class Ridge(KernelRidge):
     """Linear ridge regression on expression, one for each drug; the coefficients are the biomarkers.
 
     The same as :class:`KernelRidge` with a linear kernel (the dual form: fast when there are more genes than cells).
+
+    Parameters
+    ----------
+    inputs
+        Modalities to read: expression, tissue (used where known), or any key of cells.obsm. The first has weight 1.
+    kernel
+        "rbf" or "linear".
+    fill
+        How unmeasured pairs of the training screen are filled so that all drugs share one kernel: "factorisation" or
+        "mean" (of the drug).
+    new_drugs
+        What a drug that was not fitted gets: "neighbours" or "kernel" (by likeness of structure), or the "mean" drug.
+    seed
+        Of the factorisation.
     """
 
     kernel: Literal["rbf", "linear"] = "linear"

@@ -209,6 +209,18 @@ class RandomForest(Trees):
         Share of the features tried at each split.
     min_leaf
         Pairs in a leaf, at least.
+    inputs
+        Modalities to read: expression, tissue (used where known), or any key of cells.obsm; those with more than
+        n_components features as principal components of the training cells.
+    n_components
+        Components of each modality.
+    n_drug_components
+        Components of the drugs' Morgan fingerprints.
+    offset
+        What the trees are grown on: the response less the "drug" mean, less "drug and cell" effects, or the response
+        itself ("none"). None = chosen on the validation pairs.
+    seed
+        Of the trees and the held-out cells.
     """
 
     n_trees: int = param(40, low=1)
@@ -246,6 +258,18 @@ class Boosting(Trees):
         Share of the features tried at each split.
     l2
         Ridge penalty of the leaf values.
+    inputs
+        Modalities to read: expression, tissue (used where known), or any key of cells.obsm; those with more than
+        n_components features as principal components of the training cells.
+    n_components
+        Components of each modality.
+    n_drug_components
+        Components of the drugs' Morgan fingerprints.
+    offset
+        What the trees are grown on: the response less the "drug" mean, less "drug and cell" effects, or the response
+        itself ("none"). None = chosen on the validation pairs.
+    seed
+        Of the trees and the held-out cells.
     """
 
     n_trees: int = param(200, low=1)

@@ -34,6 +34,15 @@ class CellBoosting(CellModel):
         Rows in a leaf, at least; with few rows a tenth of them, and at least one.
     l2
         Ridge penalty of the leaf values.
+    use_rep
+        Key of ``obsm`` that bulk and cells both have; None: genes.
+    align
+        "own": cells are standardised by the statistics of their own domain, as lines are by theirs; "none": by those of
+        the lines.
+    n_folds
+        Folds of cell lines; a member is fitted without each, and predictions are the mean over members.
+    seed
+        Of folds, and of everything random.
 
     Examples
     --------

@@ -241,17 +241,28 @@ class CellModel(Model):
         return self._table(cells, matrix, sigmoid(slope * scores + intercept))
 
     def matrix(self, cells: AnnData, features: list[str] | None = None) -> CellMatrix:
-        """Features (those of fitting) out of ``cells``; raise ``ValueError`` where too many are missing."""
+        """Features (those of fitting) out of ``cells``; raise ``ValueError`` where too many are missing.
+
+        Parameters
+        ----------
+        cells
+            Single cells or samples; not changed.
+        features
+            Their names; None: those of fitting.
+        """
         self._check_fitted()
         require_unique(cells.obs_names, "barcodes of the cells")
         features = self.spec_["features"] if features is None else features
         matrix = CellMatrix.of(cells, use_rep=self.use_rep, features=features)
         if matrix.found.mean() < SMALLEST_SHARE:
             absent = [name for name, found in zip(features, matrix.found, strict=True) if not found]
+            has_more = getattr(cells, "raw", None) is not None and cells.raw.n_vars > cells.n_vars
+            remedy = "Pass cells.raw.to_adata(), which has more of them" if has_more else (
+                "Bring genes to the names of fitting, or fit with these cells as target"
+            )  # fmt: skip
             raise ValueError(
                 f"cells should have half of the {len(features):,} features of fitting or more; they have "
-                f"{int(matrix.found.sum()):,} (missing: {first(absent)}). Bring genes to the names of fitting, or fit "
-                "with these cells as target."
+                f"{int(matrix.found.sum()):,} (missing: {first(absent)}). {remedy}."
             )
         if not matrix.found.all():
             warnings.warn(
@@ -264,7 +275,15 @@ class CellModel(Model):
     def standard(
         self, matrix: CellMatrix, statistics: Literal["stored", "own"] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Means and standard deviations by which cells are standardised."""
+        """Means and standard deviations by which cells are standardised.
+
+        Parameters
+        ----------
+        matrix
+            Cells x features, as read.
+        statistics
+            "stored": those of fitting; "own": those of these cells; None: as fitted.
+        """
         if statistics not in (None, "stored", "own"):
             raise ValueError(f'statistics should be "stored", "own" or None; received {statistics!r}. Choose one.')
         if self.align == "none":

@@ -41,6 +41,12 @@ class CellLogistic(LinearCellModel):
         "none": cells are standardised by the statistics of the lines; "own": by those of their own domain.
     inverse_penalty
         C of the equation, above 0: less shrinks more.
+    use_rep
+        Key of ``obsm`` that bulk and cells both have; None: genes.
+    n_folds
+        Folds of cell lines; a member is fitted without each, and predictions are the mean over members.
+    seed
+        Of folds, and of everything random.
 
     Examples
     --------
@@ -80,6 +86,14 @@ class AlignedLogistic(CellLogistic):
     align
         "own": cells are standardised by the statistics of their own domain, as lines are by theirs; "none": by those of
         the lines.
+    use_rep
+        Key of ``obsm`` that bulk and cells both have; None: genes.
+    n_folds
+        Folds of cell lines; a member is fitted without each, and predictions are the mean over members.
+    seed
+        Of folds, and of everything random.
+    inverse_penalty
+        C of :class:`CellLogistic`, above 0: less shrinks more.
 
     Examples
     --------
@@ -106,6 +120,18 @@ class CellRidge(LinearCellModel):
     with responses :math:`r_i` (ln IC50; lower = more sensitive), or 1 - label where none are given. The penalty
     :math:`\lambda` has the least squared leave-one-out error among the training rows, in closed form: with hat matrix
     :math:`H`, the error of a left-out row is :math:`(r_i - \hat r_i) / (1 - H_{ii})`.
+
+    Parameters
+    ----------
+    use_rep
+        Key of ``obsm`` that bulk and cells both have; None: genes.
+    align
+        "own": cells are standardised by the statistics of their own domain, as lines are by theirs; "none": by those of
+        the lines.
+    n_folds
+        Folds of cell lines; a member is fitted without each, and predictions are the mean over members.
+    seed
+        Of folds, and of everything random.
 
     Examples
     --------

@@ -17,6 +17,18 @@ class CellPrior(CellModel):
 
     Learned from a few cells alone it says 0.5.
 
+    Parameters
+    ----------
+    use_rep
+        Key of ``obsm`` that bulk and cells both have; None: genes.
+    align
+        "own": cells are standardised by the statistics of their own domain, as lines are by theirs; "none": by those of
+        the lines.
+    n_folds
+        Folds of cell lines; a member is fitted without each, and predictions are the mean over members.
+    seed
+        Of folds, and of everything random.
+
     Examples
     --------
     >>> from galenic.data.simulate.single_cell import bulk_and_cells
@@ -44,6 +56,18 @@ class CellCentroid(LinearCellModel):
         - \lVert \mu_1 \rVert^2
 
     in standardised features; divided by their number.
+
+    Parameters
+    ----------
+    use_rep
+        Key of ``obsm`` that bulk and cells both have; None: genes.
+    align
+        "own": cells are standardised by the statistics of their own domain, as lines are by theirs; "none": by those of
+        the lines.
+    n_folds
+        Folds of cell lines; a member is fitted without each, and predictions are the mean over members.
+    seed
+        Of folds, and of everything random.
 
     Examples
     --------
@@ -79,6 +103,15 @@ class CellSignature(LinearCellModel):
     ----------
     n_genes
         k: genes of each side; at most half of those there are.
+    use_rep
+        Key of ``obsm`` that bulk and cells both have; None: genes.
+    align
+        "own": cells are standardised by the statistics of their own domain, as lines are by theirs; "none": by those of
+        the lines.
+    n_folds
+        Folds of cell lines; a member is fitted without each, and predictions are the mean over members.
+    seed
+        Of folds, and of everything random.
 
     Examples
     --------

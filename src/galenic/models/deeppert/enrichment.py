@@ -105,6 +105,15 @@ def enrich(
 def unique_pathways(table: pd.DataFrame, *, level: float = 0.05, by: str = "q_value") -> int:
     """Number of pathways with a q-value up to ``level`` in one dimension at least; each counts once.
 
+    Parameters
+    ----------
+    table
+        What :func:`enrich` returns: ``pathway`` and the column ``by``.
+    level
+        Largest q-value that counts.
+    by
+        Column of the q-values.
+
     Examples
     --------
     >>> unique_pathways(pd.DataFrame({"pathway": ["a", "a", "b"], "q_value": [0.01, 0.02, 0.5]}))

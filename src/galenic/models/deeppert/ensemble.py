@@ -9,7 +9,7 @@ from typing import Any
 
 from galenic.models.deeppert.member import Lesson, Member, Task, fit_member
 from galenic.train import Where
-from galenic.train.bar import progress_bar
+from galenic.work.bar import progress_bar
 from galenic.work.fan_out import fan_out
 from galenic.work.kept import Kept
 
@@ -71,10 +71,10 @@ def fit_all(
     kept = None if folder is None else Kept(folder, _settings(lesson), kinds=(Member, Task), what=WHAT)
     where, done = Where(device=device), {}
     jobs = {task.name: (task, lesson, where.of(kept, task.name)) for task in wanted}
-    with progress_bar(progress, len(wanted), 0) as advance:
+    with progress_bar("members", len(wanted), show=progress or None) as advance:
         for name, member in fan_out(fit_member, jobs, n_jobs=n_jobs, kept=kept):
             done[name] = member
-            advance(f"{name}: {member.loss:.4g}")
+            advance(text=f"{name}: {member.loss:.4g}")
     return [done[task.name] for task in wanted]
 
 

@@ -314,7 +314,15 @@ class DeepPert(ProfileModel):
         return self.embed(adata, device=device)
 
     def similarity(self, queries: np.ndarray, references: np.ndarray) -> np.ndarray:
-        """Cosine of embedded profiles, ``(n_queries, n_references)`` float32."""
+        """Cosine of embedded profiles, ``(n_queries, n_references)`` float32.
+
+        Parameters
+        ----------
+        queries
+            Embedded profiles, ``(n_queries, n_dims)``.
+        references
+            Embedded profiles, ``(n_references, n_dims)``.
+        """
         self._check_fitted()
         return np.asarray(unit(np.asarray(queries)) @ unit(np.asarray(references)).T)
 

@@ -21,6 +21,7 @@ from galenic.models.kdrug.member import Lesson, Member, train_member
 from galenic.models.kdrug.role import denormalise, modalities, new_start, normalise
 from galenic.models.keeping import opened
 from galenic.train import Where
+from galenic.work.bar import counted
 from galenic.work.fan_out import fan_out
 from galenic.work.kept import digest
 
@@ -207,7 +208,9 @@ class Fit:
             name: (model, using, lesson, teachers[n], n, held[n], new[n], self.where.of(self.kept, name))
             for n, name in enumerate(names)
         }
-        found: dict[str, Member] = dict(fan_out(train_member, jobs, n_jobs=self.n_jobs, kept=self.kept))
+        found: dict[str, Member] = dict(
+            counted(fan_out(train_member, jobs, n_jobs=self.n_jobs, kept=self.kept), "networks", len(jobs))
+        )
         return [found[name] for name in names]
 
     def held_pairs(self) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -21,6 +21,7 @@ from galenic.models.kdrug.fitting import Fit, fold_count
 from galenic.models.kdrug.role import Role, restore
 from galenic.models.kdrug.uncertainty import intervals
 from galenic.train import Training, Where
+from galenic.work.near import nearest_name
 
 Using = Literal["student", "teacher"]
 
@@ -196,7 +197,13 @@ class KDRUG(Baseline):
         return self
 
     def require(self, data: ResponseData) -> None:
-        """Raise ``ValueError`` for data that cannot be learned from, before long work."""
+        """Raise ``ValueError`` for data that cannot be learned from, before long work.
+
+        Parameters
+        ----------
+        data
+            Measured pairs.
+        """
         if np.ptp(data.response) == 0:
             raise ValueError(
                 f"fitting needs responses that differ; all {len(data):,} are {data.response[0]:g}. "
@@ -238,7 +245,13 @@ class KDRUG(Baseline):
         return data.pairs.assign(prediction=self.members(data, using=using).mean(axis=0))
 
     def members(self, data: ResponseData, *, using: Using | None = None) -> np.ndarray:
-        """Predictions of each member of the ensemble, ``(n_members, n_pairs)``."""
+        """Predictions of each member of the ensemble, ``(n_members, n_pairs)``.
+
+        Parameters
+        ----------
+        data, using
+            As for :meth:`predict`.
+        """
         return self.role(using).members(data)
 
     def intervals(
@@ -278,6 +291,8 @@ class KDRUG(Baseline):
             Its cells and its drug table are read.
         drug
             Id in ``data.drugs``.
+        using
+            As for :meth:`predict`.
         n_steps
             Points on the path.
 
@@ -333,7 +348,13 @@ class KDRUG(Baseline):
         return found
 
     def role(self, using: Using | None = None) -> Role:
-        """The fitted student or teacher."""
+        """The fitted student or teacher.
+
+        Parameters
+        ----------
+        using
+            "student" or "teacher"; None: who ``answers``.
+        """
         self._check_fitted()
         using = using or self.answers
         if using not in self.spec_["roles"]:
@@ -349,6 +370,6 @@ def _one_drug(data: ResponseData, drug: str) -> pd.DataFrame:
     if drug not in data.drugs.index:
         raise ValueError(
             f"the drug should be one of {len(data.drugs):,} in the table of drugs (first: {first(data.drugs.index)}); "
-            f"received {drug!r}. Name it by its id."
+            f"received {drug!r}{nearest_name(drug, data.drugs.index)} Name it by its id."
         )
     return data.drugs.loc[[drug]]

@@ -14,12 +14,13 @@ from scipy.linalg import eigh
 
 from galenic.data.checks import first, require_file, require_unique
 from galenic.data.condition_means import ConditionMeans
-from galenic.data.perturbation import PerturbationColumns, nearest_name, parts_of
+from galenic.data.perturbation import PerturbationColumns, parts_of
 from galenic.models.fields import param
 from galenic.models.perturbation.floors import Floor
 from galenic.models.perturbation.known import Conditions, Known, compare
 from galenic.models.perturbation.linear import excess_elsewhere, own_excess, usual
 from galenic.models.perturbation.perturbation_model import measured
+from galenic.work.near import nearest_name
 
 RANKS = (1, 2, 3, 5, 10, 20, 50)
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)

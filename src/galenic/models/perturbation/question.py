@@ -18,11 +18,11 @@ from galenic.data.genes import clean_names
 from galenic.data.perturbation import (
     CONTROLS,
     PerturbationColumns,
-    nearest_name,
     parts_of,
     perturbation_columns,
     same_perturbation,
 )
+from galenic.work.near import nearest_name
 
 LEAST = 0.8
 """Share of the genes of a model that cells need to have."""

@@ -88,7 +88,17 @@ class StackedShift(Floor):
         return np.einsum("k,kng->ng", self.arrays_["weights"], parts), count, count > 0
 
     def parts(self, asked: Conditions, known: Known, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What is added up, ``(5, n_asked, n_genes)``, zeros where a part has nothing to say; and number of sources."""
+        """What is added up, ``(5, n_asked, n_genes)``, zeros where a part has nothing to say; and number of sources.
+
+        Parameters
+        ----------
+        asked
+            Conditions that are asked for.
+        known
+            Effects that were measured.
+        controls
+            Mean profiles of controls, by context.
+        """
         parts, count = simple_effects(asked, known, controls, self.similarity)
         return np.concatenate([parts, regression.predict(self.arrays_, asked, known)[None]]), count
 

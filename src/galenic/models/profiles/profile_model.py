@@ -113,6 +113,13 @@ class ProfileModel(Model):
     def similarity(self, queries: np.ndarray, references: np.ndarray) -> np.ndarray:
         """Similarity of each query to each reference, higher = more alike, from what :meth:`embed` gave.
 
+        Parameters
+        ----------
+        queries
+            Embedded profiles, ``(n_queries, n_dims)``.
+        references
+            Embedded profiles, ``(n_references, n_dims)``.
+
         Returns
         -------
         ndarray, (n_queries, n_references), float32
@@ -122,7 +129,13 @@ class ProfileModel(Model):
         return np.asarray(queries, dtype=np.float32) @ np.asarray(references, dtype=np.float32).T - offsets
 
     def offsets(self, vectors: np.ndarray) -> np.ndarray:
-        """What is subtracted from every similarity of a vector, ``(n,)`` float32; 0 in most models."""
+        """What is subtracted from every similarity of a vector, ``(n,)`` float32; 0 in most models.
+
+        Parameters
+        ----------
+        vectors
+            Embedded profiles, ``(n, n_dims)``.
+        """
         return np.zeros(len(vectors), dtype=np.float32)
 
     def _rows(self, adata: AnnData, spec: dict[str, Any]) -> Aligned:

@@ -57,7 +57,15 @@ class Euclidean(ProfileModel):
         return ((part - self.arrays_["mean"]) / self.arrays_["deviation"]).astype(np.float32)
 
     def similarity(self, queries: np.ndarray, references: np.ndarray) -> np.ndarray:
-        """Minus the distance, ``(n_queries, n_references)``."""
+        """Minus the distance, ``(n_queries, n_references)``.
+
+        Parameters
+        ----------
+        queries
+            Embedded profiles, ``(n_queries, n_dims)``.
+        references
+            Embedded profiles, ``(n_references, n_dims)``.
+        """
         self._check_fitted()
         squares = (queries.astype(np.float64) ** 2).sum(1)[:, None] + (references.astype(np.float64) ** 2).sum(1)
         inner = queries.astype(np.float64) @ references.T.astype(np.float64)
@@ -108,7 +116,15 @@ class Connectivity(ProfileModel):
         return part.astype(np.float32)
 
     def similarity(self, queries: np.ndarray, references: np.ndarray) -> np.ndarray:
-        """WTCS of each query's up and down genes in each reference, ``(n_queries, n_references)``, -1 to 1."""
+        """WTCS of each query's up and down genes in each reference, ``(n_queries, n_references)``, -1 to 1.
+
+        Parameters
+        ----------
+        queries
+            Embedded profiles, ``(n_queries, n_dims)``.
+        references
+            Embedded profiles, ``(n_references, n_dims)``.
+        """
         self._check_fitted()
         up, down = gene_sets(queries, min(self.n_genes, queries.shape[1] // 2))
         return np.asarray(wtcs(RankedProfiles.of(references), list(up), list(down)), dtype=np.float32)

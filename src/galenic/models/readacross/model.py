@@ -34,6 +34,7 @@ from galenic.models.readacross.network import encoded
 from galenic.nn.angular import Loss
 from galenic.search.applicability import Applicability, signature_strength
 from galenic.train import Training, Where, seeded
+from galenic.work.bar import counted
 from galenic.work.fan_out import fan_out
 from galenic.work.kept import digest
 
@@ -230,7 +231,9 @@ class ReadAcross(ProfileModel):
         where = Where(device=device, progress=progress)
         names = [f"network-{number}" for number in range(model.n_members)]
         jobs = {name: (model, lesson, watched, n, where.of(kept, name)) for n, name in enumerate(names)}
-        found = dict(fan_out(train_member, jobs, n_jobs=n_jobs, kept=kept))
+        found = dict(
+            counted(fan_out(train_member, jobs, n_jobs=n_jobs, kept=kept), "networks", len(jobs), show=progress or None)
+        )
         members: list[Member] = [found[name] for name in names]
         self.history_ = pd.concat([member.history for member in members], ignore_index=True) if members else None
         for number, member in enumerate(members):
@@ -297,7 +300,13 @@ class ReadAcross(ProfileModel):
         return unit(self._joined(part, obs, device) @ self.arrays_["axes"])
 
     def offsets(self, vectors: np.ndarray) -> np.ndarray:
-        """Half of what each vector has in common with the 50 nearest training profiles, times ``hubs``, ``(n,)``."""
+        """Half of what each vector has in common with the 50 nearest training profiles, times ``hubs``, ``(n,)``.
+
+        Parameters
+        ----------
+        vectors
+            Embedded profiles, ``(n, n_dims)``.
+        """
         hubs, cohort = self._effective().hubs, self.arrays_["usual/training"]
         if not hubs:
             return np.zeros(len(vectors), dtype=np.float32)

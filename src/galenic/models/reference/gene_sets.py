@@ -11,6 +11,7 @@ import pandas as pd
 from galenic.data.checks import first
 from galenic.search.connectivity import RankedProfiles, gene_sets, wtcs
 from galenic.search.percentiles import ncs, reference_quantiles, tau
+from galenic.work.bar import counted
 
 N_GENES = 50
 """Genes at each end of a reference query; half of the genes where there are fewer than 100."""
@@ -55,7 +56,7 @@ def write(
     reference = RankedProfiles(ranks, weights)
     up, down = gene_sets(queries, min(N_GENES, n_genes // 2))
     scores = _new(folder / "scores.npy", (len(queries), n_profiles), np.float32)
-    for row in range(len(queries)):
+    for row in counted(range(len(queries)), "queries of tau"):
         scores[row] = np.nan_to_num(ncs(wtcs(reference, [up[row]], [down[row]]), groups)[0])
     quantiles = _new(folder / "quantiles.npy", (n_profiles, 201), np.float32)
     for start in range(0, n_profiles, COLUMNS):

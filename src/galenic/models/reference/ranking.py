@@ -15,6 +15,7 @@ from galenic.models.reference.perturbagens import OF_PERTURBAGENS, OF_PROFILES, 
 from galenic.search.filters import rows_that_fit
 from galenic.search.index import SimilarityIndex
 from galenic.search.perturbagens import best_over
+from galenic.work.near import did_you_mean
 
 Level: TypeAlias = Literal["perturbagen", "profile"]
 Combine: TypeAlias = Literal["mean", "max", "q67"]
@@ -36,7 +37,8 @@ class Asked:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
-                    f"{name} should be one of {first(allowed)}; received {getattr(self, name)!r}. Choose one."
+                    f"{name} should be one of {first(allowed)}; received {getattr(self, name)!r}. "
+                    f"{did_you_mean(getattr(self, name), allowed, 'Choose one.')}"
                 )
         if self.level == "profile" and self.combine != "mean":
             raise ValueError(

@@ -42,6 +42,15 @@ from galenic.search.percentiles import summarise_over_cells
 class Reference:
     """Perturbagens and their profiles, embedded by a model; made by :func:`open_reference`.
 
+    Parameters
+    ----------
+    folder
+        Where ``galenic search build`` wrote it.
+    about
+        What ``reference.json`` says.
+    memory_map
+        Leave vectors on disk until they are read.
+
     Attributes
     ----------
     about : dict

@@ -256,6 +256,11 @@ class ScATDEncoder(Model):
         """Features ``(n, n_features)`` that latents ``(n, n_latent)`` stand for, in the units that were read.
 
         Expression is not below 0.
+
+        Parameters
+        ----------
+        z
+            Latents, ``(n, n_latent)``.
         """
         with torch.no_grad():
             x = self.net().decode(torch.from_numpy(np.array(z, dtype=np.float32))).numpy()

@@ -25,6 +25,7 @@ from galenic.models.scatd.network import Placed
 from galenic.models.scatd.stack import Stack, joined
 from galenic.models.scatd.start import Start, agreement, direction, halves
 from galenic.train import Where
+from galenic.work.bar import counted
 from galenic.work.fan_out import fan_out
 from galenic.work.kept import digest
 
@@ -108,7 +109,9 @@ class Fit:
             name: (model, given, source, self.kinds, folds[number], number, self.where.of(self.kept, name))
             for number, name in enumerate(names)
         }
-        found: dict[str, Learned] = dict(fan_out(_learned, jobs, n_jobs=self.n_jobs, kept=self.kept))
+        found: dict[str, Learned] = dict(
+            counted(fan_out(_learned, jobs, n_jobs=self.n_jobs, kept=self.kept), "folds", len(jobs))
+        )
         learned = [found[name] for name in names]
         network, fold = np.zeros(len(source.y)), np.zeros(len(source.y), dtype=np.intp)
         starts: dict[Start, np.ndarray] = {kind: np.zeros(len(source.y)) for kind in self.kinds}

@@ -241,7 +241,13 @@ class ScATD(CellModel):
         return Neighbourhood.of(found, n_neighbours=n_neighbours, seed=self.seed)
 
     def function(self, device: str = "cpu") -> CellFunction:
-        """The mean logit of a cell by itself as a network: standardised features ``(n, n_features)`` to ``(n,)``."""
+        """The mean logit of a cell by itself as a network: standardised features ``(n, n_features)`` to ``(n,)``.
+
+        Parameters
+        ----------
+        device
+            Where it computes: cpu, cuda, auto.
+        """
         self._check_fitted()
         return function_of(self.spec_, self.arrays_).to(device).eval()
 

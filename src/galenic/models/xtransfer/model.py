@@ -268,6 +268,11 @@ class XTransferCDR(PerturbationModel):
     def similar(self, *, n: int = 10) -> pd.DataFrame:
         """The perturbations whose effect codes are most alike, by the cosine of their means over contexts.
 
+        Parameters
+        ----------
+        n
+            How many for each perturbation.
+
         Returns
         -------
         DataFrame

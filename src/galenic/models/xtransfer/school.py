@@ -19,6 +19,7 @@ from galenic.models.xtransfer.member import Member, train_genes, train_towers
 from galenic.models.xtransfer.pairs import Scale
 from galenic.models.xtransfer.training_pairs import can_pair, training_pairs
 from galenic.train import Where, seeded
+from galenic.work.bar import counted
 from galenic.work.fan_out import fan_out
 from galenic.work.kept import digest
 
@@ -67,7 +68,9 @@ class School:
             for kind, own in names.items()
             for number, name in enumerate(own)
         }
-        found: dict[str, Member] = dict(fan_out(_trained, jobs, n_jobs=n_jobs, kept=kept))
+        found: dict[str, Member] = dict(
+            counted(fan_out(_trained, jobs, n_jobs=n_jobs, kept=kept), "networks", len(jobs))
+        )
         return {kind: [found[name] for name in own] for kind, own in names.items()}
 
     def towers(self, number: int, where: Where) -> Member:
