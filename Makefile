@@ -3,8 +3,7 @@
 #   make test            the tests; EXTRAS=all also those of every extra
 #   make check           formatting, lint, types
 #   make bench           accuracy and speed on the real data beside the checkout (some hours); see docs/benchmarks.md
-#   make bench-speed     speed alone (about an hour); fails where a ratio fell below the one in benchmarks/ratios.json
-#   make bench-speed     of these the speed, memory and scaling alone, compared with the last stored ratios (an hour)
+#   make bench-speed     speed, memory and scaling alone (an hour); fails where a ratio fell below benchmarks/ratios.json
 #   make nightly         fuzzing of every reader, and fits that are killed and resumed (some hours)
 #   make docs            the documentation, in docs/_build
 # The tests run on every core, a file at a time, with one thread each: threads that wait for each other cost more than they save.
@@ -21,7 +20,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 
-.PHONY: demo test check bench bench-speed nightly docs clean
+.PHONY: demo test browser check bench bench-speed nightly docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,8 +38,15 @@ $(VENV)/.installed-dev-%: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/galenic demo --out demo --overwrite
 
-test: $(VENV)/.installed-dev-$(EXTRAS)
+test: $(VENV)/.installed-dev-$(EXTRAS) $(if $(filter all,$(EXTRAS)),browser)
 	GALENIC_EXTRAS=$(EXTRAS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST)
+
+# Debian's Chromium, put there where that needs no question; where it cannot be, the tests in a browser say so and skip.
+browser:
+	@command -v chromium > /dev/null || { \
+		sudo=$$(test "$$(id -u)" = 0 || echo "sudo -n"); \
+		{ $$sudo apt-get update && $$sudo apt-get install -y --no-install-recommends chromium; } > /dev/null 2>&1; \
+	} || echo "chromium could not be installed: the tests in a browser will skip"
 
 check: $(VENV)/.installed-dev-$(EXTRAS)
 	$(BIN)/ruff format --check .
