@@ -66,6 +66,7 @@ FILES = {
     "a dictionary in another encoding": (read_dictionaries, "token_dictionary.json", b'{"\xdc": 1}'),
     "a dictionary within dictionaries": (read_dictionaries, "token_dictionary.json", b"[" * 9999),
     "a token that is text": (read_dictionaries, "tokens.tsv", b"ensembl_id\ttoken\n<pad>\t1e\nENSG00000141510\tx\n"),
+    "a token that is text of a fraction": (read_dictionaries, "tokens.tsv", b"ensembl_id\ttoken\n<pad>\t3.0000000000000001_000\n"),
     "weights with names that are no text": (read_tensors, "a.bin", b""),
     "layers without end": (read_shape, "config.json", b""),
     "text of a list of lists": (read_pickle, "a.pkl", b"\x80\x02cbuiltins\nstr\n(]tR."),

@@ -264,7 +264,8 @@ def _whole(pairs: Pairs, path: Path) -> Pairs:
             f"the tokens of {path.name} should be whole numbers; {len(broken):,} are not (first: {first(broken)}). "
             "Export it again."
         )
-    return [(gene, int(value)) for gene, value in pairs]
+    # By way of the number that was looked at: int() reads '3' but not the text '3.0'.
+    return [(gene, int(_number(value, path))) for gene, value in pairs]
 
 
 def _number(value: Any, path: Path) -> float:
