@@ -15,6 +15,7 @@ _MODULES = {
     "drugs": "galenic.data.drugs",
     "evaluate": "galenic.evaluate",
     "explain": "galenic.explain",
+    "plots": "galenic.plots",
     "read": "galenic.data.read",
     "search": "galenic.search",
     "simulate": "galenic.data.simulate",

@@ -114,6 +114,13 @@ class AngularLoss(nn.Module):
 
         Profiles of class -1 have none and are left out; without any other the loss is 0. Where several processes divide
         a batch, each computes the loss of all of it.
+
+        Parameters
+        ----------
+        embedding
+            Rows of length 1, ``(n, n_latent)``.
+        label
+            Class of each row, ``(n,)``.
         """
         embedding, label = gathered(embedding), gathered(label)
         known = label >= 0

@@ -112,12 +112,26 @@ class Autoencoder(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Latents ``(n, n_latent)`` of inputs ``(n, n_features)``; means where there is a distribution."""
+        """Latents ``(n, n_latent)`` of inputs ``(n, n_features)``; means where there is a distribution.
+
+        Parameters
+        ----------
+        x
+            Inputs, ``(n, n_features)``.
+        """
         latents: Tensor = self.mean(self.body(x))
         return latents
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Reconstruction, latents (means), and their log-variance (``None`` where there is none)."""
+        """Reconstruction, latents (means), and their log-variance (``None`` where there is none).
+
+        Parameters
+        ----------
+        x
+            Inputs, ``(n, n_features)``.
+        context
+            What the decoder is given besides, ``(n, n_context)``; None: nothing.
+        """
         if self.kind == "dae" and self.training:
             x = x + self.noise * torch.randn_like(x)
         hidden = self.body(x)

@@ -39,5 +39,11 @@ class Freezable(nn.Module):
         return self.train()
 
     def train(self, mode: bool = True) -> Self:
-        """Training or evaluation mode; evaluation whatever is asked while frozen."""
+        """Training or evaluation mode; evaluation whatever is asked while frozen.
+
+        Parameters
+        ----------
+        mode
+            True: training.
+        """
         return super().train(mode and not self.frozen)

@@ -198,17 +198,35 @@ class ResidualVAE(nn.Module):
                 spectral_norm(layer, n_power_iterations=n_power_iterations)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Latents ``(n, n_latent)`` of inputs ``(n, n_features)``: means."""
+        """Latents ``(n, n_latent)`` of inputs ``(n, n_features)``: means.
+
+        Parameters
+        ----------
+        x
+            Inputs, ``(n, n_features)``.
+        """
         mean: Tensor = self.encoder(x)[0]
         return mean
 
     def decode(self, z: Tensor) -> Tensor:
-        """Features ``(n, n_features)`` of latents ``(n, n_latent)``; not limited to what expression can be."""
+        """Features ``(n, n_features)`` of latents ``(n, n_latent)``; not limited to what expression can be.
+
+        Parameters
+        ----------
+        z
+            Latents, ``(n, n_latent)``.
+        """
         features: Tensor = self.decoder(z)
         return features
 
     def forward(self, x: Tensor) -> Coded:
-        """Reconstruction, mean, log-variance and the latents that were decoded."""
+        """Reconstruction, mean, log-variance and the latents that were decoded.
+
+        Parameters
+        ----------
+        x
+            Inputs, ``(n, n_features)``.
+        """
         mean, log_variance = self.encoder(x)
         z = drawn(mean, log_variance) if self.training else mean
         return Coded(self.decoder(z), mean, log_variance, z)
