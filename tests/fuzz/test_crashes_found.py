@@ -17,13 +17,14 @@ import pytest
 import torch
 from anndata import AnnData
 from hostile.law import outcome
+from hostile.texts import TEXTS
 
 from galenic import plan
 from galenic.data import read
 from galenic.data.gctx.gctx import write_gctx
 from galenic.data.limits import map_array
 from galenic.data.read.matrices import open_h5ad
-from galenic.data.read.target_pairs import gene_list
+from galenic.data.read.target_pairs import gene_list, gene_weights
 from galenic.evaluate.split_files import read_split
 from galenic.foundation.chunks import Chunks
 from galenic.foundation.geneformer_dictionaries import read_dictionaries
@@ -63,10 +64,16 @@ FILES = {
     "a plan whose models are text": (plan.read, "p.toml", b"model = ['KDRUG']"),
     "a plan whose file is a number": (plan.read, "p.toml", b"[data]\nresponse = 3"),
     "a plan with parts of a number": (plan.read, "p.toml", b"[[model]]\nname = 'Ridge'\n'seed.x' = 1"),
+    "weights with an exponent beyond an int": (
+        lambda path: gene_weights(path, ["EGFR"]), "a.csv", b",0,1\nEGFR,1,-1e2147483648\nB,2,x\n",
+    ),
+    "responses with an exponent beyond an int": (
+        lambda path: TEXTS["responses"].read(path), "a.csv", b"cell,drug,ln_ic50\nA,B,1e2147483648\nC,D,x\n",
+    ),
     "a dictionary in another encoding": (read_dictionaries, "token_dictionary.json", b'{"\xdc": 1}'),
     "a dictionary within dictionaries": (read_dictionaries, "token_dictionary.json", b"[" * 9999),
     "a token that is text": (read_dictionaries, "tokens.tsv", b"ensembl_id\ttoken\n<pad>\t1e\nENSG00000141510\tx\n"),
-    "a token that is text of a fraction": (read_dictionaries, "tokens.tsv", b"ensembl_id\ttoken\n<pad>\t3.0000000000000001_000\n"),
+    "a token that is a fraction": (read_dictionaries, "t.tsv", b"ensembl_id\ttoken\n<pad>\t3.0000000000000001_0\n"),
     "weights with names that are no text": (read_tensors, "a.bin", b""),
     "layers without end": (read_shape, "config.json", b""),
     "text of a list of lists": (read_pickle, "a.pkl", b"\x80\x02cbuiltins\nstr\n(]tR."),

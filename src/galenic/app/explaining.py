@@ -72,7 +72,7 @@ def drivers(folder: Path, drug: str) -> pd.DataFrame | None:
     file = folder / DRIVERS
     if not file.is_file():
         return None
-    table = pd.read_csv(file, dtype={"drug": str})
+    table = pd.read_csv(file, dtype={"drug": str}, float_precision="round_trip")
     return table[table["drug"] == drug]
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from galenic.app.perturbing import natural
 from galenic.app.shown import Shown, on_paper
+from galenic.data.numbers import as_numbers
 from galenic.plots.figures.search import listed
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def hit_rows(hits: pd.DataFrame) -> pd.DataFrame:
     names = {"above": "above chance pairs", "tau": "tau", "tanimoto": "structure likeness", "n_profiles": "profiles"}
     for column, title in names.items():
         if column in hits and hits[column].notna().any():
-            table[title] = pd.to_numeric(hits[column])
+            table[title] = as_numbers(hits[column])
     if "target" in hits and hits["target"].notna().any():
         table["target"] = [listed(value) for value in hits["target"]]
     return table

@@ -145,7 +145,7 @@ def _head(run: Run, name: str) -> dict[str, Any] | None:
     if "/" in name or not path.is_file() or path.stat().st_size > LARGEST:
         return {"file": name} if path.is_file() else None
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
     except (ValueError, OSError):
         return {"file": name}
     about = {"file": name, "n_rows": len(table), "columns": list(map(str, table.columns))}

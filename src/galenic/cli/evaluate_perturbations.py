@@ -137,6 +137,7 @@ def condition_rows(predicted: AnnData, task: PerturbationTask) -> tuple[pd.DataF
 
     from galenic.data.condition_means import Sums, blocks
     from galenic.data.gctx.metadata import as_text
+    from galenic.data.numbers import as_numbers
     from galenic.data.perturbation import CONTROLS
 
     labels = {label.casefold() for label in (*CONTROLS, task.control)}
@@ -148,7 +149,7 @@ def condition_rows(predicted: AnnData, task: PerturbationTask) -> tuple[pd.DataF
     if name in predicted.obs:
         treated &= ~np.isin(as_text(predicted.obs[name]), ["True", "true", "1"])
     if task.dose is not None:
-        doses = pd.to_numeric(predicted.obs[_column(predicted, "dose", task)])
+        doses = as_numbers(predicted.obs[_column(predicted, "dose", task)], strict=True)
         table["dose"] = [float(f"{dose:.6g}") for dose in doses]
     # However a combination is spelled, it is one.
     keys = table.assign(perturbation=_same(table))

@@ -18,6 +18,7 @@ from galenic.data.diagnose_profiles import profile_findings
 from galenic.data.drugs import standardise
 from galenic.data.gctx.sniff import NAMED, format_of, holds_profiles, not_profiles
 from galenic.data.genes import clean_names, kind_of_names, look_like_drugs, look_like_mouse
+from galenic.data.numbers import as_numbers
 from galenic.data.read.cells import LARGEST_LOG
 from galenic.data.read.columns import CELL, DRUG, SMILES, STUDY, TISSUE, as_ids, find
 from galenic.data.read.files import kind_of_file
@@ -195,7 +196,7 @@ def _missing_ids(frame: pd.DataFrame, column: str, what: str) -> list[Finding]:
 
 
 def _response_values(values: pd.Series, column: str, unit: str, *, refused: bool) -> list[Finding]:
-    numbers = pd.to_numeric(values, errors="coerce")
+    numbers = as_numbers(values)
     text, infinite = values[numbers.isna() & values.notna()], np.isinf(numbers.to_numpy(dtype=np.float64, na_value=0))
     found: list[Finding] = []
     if len(text):

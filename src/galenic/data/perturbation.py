@@ -13,6 +13,7 @@ from anndata import AnnData
 
 from galenic.data.checks import first
 from galenic.data.gctx.metadata import as_text
+from galenic.data.numbers import as_numbers
 from galenic.work.near import nearest_name
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -263,7 +264,7 @@ def _numbers(obs: pd.DataFrame, name: str, default: str) -> tuple[np.ndarray | N
         if candidate not in obs:
             continue
         texts = pd.Series(as_text(obs[candidate]))
-        values = pd.to_numeric(texts.where(texts != ""), errors="coerce").to_numpy(dtype=np.float64)
+        values = as_numbers(texts.where(texts != "")).to_numpy(dtype=np.float64)
         # Doses as text, such as "1+1" of combinations, are no numbers.
         if np.isnan(values).sum() == (texts == "").sum() and not np.isnan(values).all():
             distinct, codes = np.unique(values, return_inverse=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from galenic.data.checks import first, require_columns, require_known, require_unique
+from galenic.data.numbers import as_numbers
 from galenic.work.near import nearest_name
 
 UNITS = ("ln_ic50", "ic50", "auc", "viability")
@@ -191,7 +192,7 @@ class ResponseData:
         require_columns(self.drugs, ["structure"], "telling compounds apart: the drug table")
         known = self.drugs[self.drugs["structure"].notna()]
         # Ids of one kind are numbers in GDSC: 1495 must come after 1017 and after 29.
-        order = pd.to_numeric(known.index, errors="coerce")
+        order = as_numbers(known.index)
         known = known.assign(_order=order).sort_values("_order", kind="stable", na_position="first")
         kept = known.groupby("structure", sort=False).tail(1).index
         chosen = self.take(self.pairs["drug"].isin(kept).to_numpy()).trim()
@@ -258,7 +259,7 @@ class ResponseData:
 
 
 def _require_finite(response: pd.Series) -> None:
-    numbers = pd.to_numeric(response, errors="coerce")
+    numbers = as_numbers(response)
     text = response[numbers.isna() & response.notna()]
     if len(text):
         raise ValueError(

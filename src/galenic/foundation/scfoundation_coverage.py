@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from galenic.data.checks import require_columns
+from galenic.data.numbers import as_numbers
 from galenic.data.read.coverage import coverage_table, step
 from galenic.foundation.counts import LARGEST_LOG, CountRows, Look
 from galenic.foundation.scfoundation_fields import ScFoundationFields
@@ -63,7 +64,7 @@ def totals_of(adata: AnnData, column: str | None) -> np.ndarray | None:
     if column is None:
         return None
     require_columns(adata.obs, [column], "the table of cells")
-    totals = pd.to_numeric(adata.obs[column], errors="coerce").to_numpy(dtype=np.float64)
+    totals = as_numbers(adata.obs[column]).to_numpy(dtype=np.float64)
     bad = int((~(totals > 0) | ~np.isfinite(totals)).sum())
     if bad:
         raise ValueError(

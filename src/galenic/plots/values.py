@@ -64,7 +64,7 @@ def values_of(values: Any, n: int = 0) -> np.ndarray:
     if values is None:
         return np.arange(n)
     found = np.array(["" if value is None else value for value in values] if _is_text(values) else values, dtype=object)
-    return found if _is_text(values) else pd.to_numeric(pd.Series(found), errors="coerce").to_numpy(float)
+    return found if _is_text(values) else np.array([np.nan if value is None else value for value in found], dtype=float)
 
 
 def _is_text(values: Any) -> bool:

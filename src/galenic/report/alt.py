@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from galenic.data.numbers import as_numbers
 from galenic.plots.values import data_of, plain_text
 
 FEW = 12
@@ -48,7 +49,7 @@ AXES = (("Across", "x"), ("Up", "y"))
 
 
 def _series(rows: pd.DataFrame) -> str:
-    numbers = {axis: pd.to_numeric(rows[axis], errors="coerce") for axis in ("x", "y")}
+    numbers = {axis: as_numbers(rows[axis]) for axis in ("x", "y")}
     name_of = next((axis for axis in ("y", "x") if numbers[axis].isna().all() and rows[axis].notna().all()), None)
     if name_of is not None and len(rows) <= FEW and "z" not in rows.dropna(axis=1, how="all"):
         order = slice(None, None, -1 if name_of == "y" else 1)  # rows are drawn from below

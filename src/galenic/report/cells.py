@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from galenic.data.numbers import as_numbers
 from galenic.plots.figures.cells import group_map, probability_histogram, probability_map
 from galenic.plots.palette import OTHER, RESISTANT, SENSITIVE
 from galenic.report.blocks import Block, Cell, Facts, Figures, Section, Table, Text
@@ -77,7 +78,7 @@ def cells_of(run: Run) -> pd.DataFrame | None:
         return None
     table = table.assign(abstain=table["abstain"].astype(str).str.lower().isin(["true", "1", "1.0"]))
     truth = table["truth"] if "truth" in table else pd.Series(np.nan, table.index)
-    return table.assign(truth=pd.to_numeric(truth, errors="coerce"))
+    return table.assign(truth=as_numbers(truth))
 
 
 def threshold_of(cells: pd.DataFrame, otherwise: float = 0.5) -> float:
@@ -89,7 +90,7 @@ def threshold_of(cells: pd.DataFrame, otherwise: float = 0.5) -> float:
     """
     if "label" not in cells:
         return otherwise
-    label = pd.to_numeric(cells["label"], errors="coerce")
+    label = as_numbers(cells["label"])
     low, high = (cells.loc[label == one, "probability"] for one in (0, 1))
     if low.notna().any() and high.notna().any() and low.max() < high.min() and not low.max() < otherwise <= high.min():
         return float((low.max() + high.min()) / 2)
@@ -165,7 +166,7 @@ def maps(run: Run) -> Section | None:
     if cells["abstain"].all():
         pass  # the first figure says it
     elif not low <= threshold_of(cells) <= high and "label" in cells:
-        calls = pd.to_numeric(cells["label"], errors="coerce").map({1.0: "sensitive", 0.0: "resistant"})
+        calls = as_numbers(cells["label"]).map({1.0: "sensitive", 0.0: "resistant"})
         kinds = calls.where(~cells["abstain"], "abstained").fillna("abstained")
         shown = {"resistant": RESISTANT, "sensitive": SENSITIVE, "abstained": OTHER[2]}
         shown = {kind: colour for kind, colour in shown.items() if (kinds == kind).any()}
@@ -226,7 +227,7 @@ def _summaries(run: Run) -> list[Block]:
     """Groups of cells, one table for each column that was asked for."""
     blocks: list[Block] = []
     for path in sorted(run.folder.glob("summary_*.csv")):
-        found = _groups(pd.read_csv(path, dtype={0: str}))
+        found = _groups(pd.read_csv(path, dtype={0: str}, float_precision="round_trip"))
         blocks.append(Text(f"By {path.stem.removeprefix('summary_')}", "heading"))
         blocks.append(replace(found, choose=("drug",)) if "drug" in found.head else found)
     return blocks

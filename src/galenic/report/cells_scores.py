@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from galenic.data.numbers import as_numbers
 from galenic.evaluate.single_cell import single_cell_intervals
 from galenic.plots.figures.cells import few_shot_curves, reliability, shift_dumbbells
 from galenic.plots.figures.scores import score_dots
@@ -90,7 +91,7 @@ def cell_calibration(run: Run) -> Section | None:
     """Whether probabilities mean what they say: on lines left out, and on cells where the truth is known."""
     source, cells, parts = run.table("source"), cells_of(run), {}
     if source is not None and len(source):
-        lines = source.assign(truth=pd.to_numeric(source["label"], errors="coerce"))
+        lines = source.assign(truth=as_numbers(source["label"]))
         parts["lines left out"] = bins_of(lines)
     if cells is not None and cells["truth"].nunique() == 2:
         parts["cells"] = bins_of(cells)
@@ -165,7 +166,7 @@ def source(run: Run) -> Section | None:
     lines = run.table("source")
     caption = "Each line is scored by members that did not learn from it"
     if lines is not None:
-        n_lines, n_sensitive = lines["line"].nunique(), int((pd.to_numeric(lines["label"]) == 1).sum())
+        n_lines, n_sensitive = lines["line"].nunique(), int((as_numbers(lines["label"], strict=True) == 1).sum())
         caption += f"; {count(n_lines)} cell lines, {count(len(lines))} samples, {count(n_sensitive)} of them sensitive"
     caption += "."
     blocks.append(Table(head, rows, caption))

@@ -30,7 +30,11 @@ def _on_lines(run: Run) -> list[str]:
     if not isinstance(auroc, (int, float)):
         return []
     said = f"Of lines that it did not learn from, the model tells the sensitive ones with an AUROC of {score(auroc, 2)}"
-    floors = pd.read_csv(run.folder / FLOORS) if (run.folder / FLOORS).is_file() else pd.DataFrame()
+    floors = (
+        pd.read_csv(run.folder / FLOORS, float_precision="round_trip")
+        if (run.folder / FLOORS).is_file()
+        else pd.DataFrame()
+    )
     if {"floor", "auroc"} <= set(floors) and floors["auroc"].notna().any():
         best = floors.loc[floors["auroc"].idxmax()]
         verdict = "beats" if auroc > float(best["auroc"]) else "does not beat"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galenic.data.checks import first
+from galenic.data.numbers import as_numbers
 
 MISSING_NUMBER = -666.0
 """What the Connectivity Map writes where nothing is known."""
@@ -245,7 +246,7 @@ def _chosen(columns: Mapping[str, np.ndarray], names: Iterable[str]) -> str | No
 
 def _numbers(values: np.ndarray, source: str) -> tuple[np.ndarray, bool]:
     """As float64, and whether texts were lost on the way."""
-    numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(dtype=np.float64)
+    numbers = as_numbers(pd.Series(values)).to_numpy(dtype=np.float64)
     lost = np.isnan(numbers) & ~pd.isna(values)
     if lost.any():
         warnings.warn(

@@ -200,5 +200,5 @@ def _read_csv(path: Path, kinds: dict[str, str]) -> pd.DataFrame:
 
 
 def _read_coverage(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, keep_default_na=False)
+    table = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
     return table if len(table) else empty_coverage()

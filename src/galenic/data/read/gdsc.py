@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from galenic.data.checks import first
+from galenic.data.numbers import as_numbers
 from galenic.data.read.columns import CELL, as_ids, find, plain
 from galenic.data.read.layout import files_by_layout, layout_of, only, peek
 from galenic.data.read.matrices import Source, matrix
@@ -174,7 +175,7 @@ def _long(source: Source) -> pd.DataFrame | None:
                 f"{first(frame.columns, 8)}. Rename one."
             )
         cell, feature, value = ids[0], by_name["geneticfeature"], by_name["ismutated"]
-    numbers = pd.to_numeric(frame[value], errors="coerce")
+    numbers = as_numbers(frame[value])
     text = frame[value][numbers.isna() & frame[value].notna()]
     if len(text):
         raise ValueError(

@@ -14,6 +14,7 @@ from galenic.data.checks import first
 from galenic.data.gctx.metadata import GENE_ID, PROFILE_COLUMNS, SYMBOL, as_text
 from galenic.data.gctx.selection import PROBE
 from galenic.data.genes import ENSEMBL, WITH_ID, clean_names, look_like_mouse
+from galenic.data.numbers import as_numbers
 from galenic.data.read.columns import GENE, find, plain
 
 GRAMMAR = {
@@ -195,14 +196,14 @@ def _none(names: list[str], unclear: list[str], table: pd.DataFrame, name: str) 
 def _mostly(column: pd.Series) -> bool:
     """Whether most of what a column of text holds are numbers."""
     known = column.dropna()
-    return len(known) > 0 and float(pd.to_numeric(known, errors="coerce").notna().mean()) > 0.5
+    return len(known) > 0 and float(as_numbers(known).notna().mean()) > 0.5
 
 
 def _require_numbers(table: pd.DataFrame, places: np.ndarray, name: str) -> None:
     if not len(places):
         return
     column = table.iloc[:, places[0]]
-    wrong = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
+    wrong = column[as_numbers(column).isna() & column.notna()]
     shown = f"{column.name!r} holds {first(pd.unique(wrong))}" if len(wrong) else f"{column.name!r} is {column.dtype}"
     raise ValueError(
         f"every gene of {name} should hold numbers; {len(places):,} of its genes hold something else ({shown}). "

@@ -19,6 +19,7 @@ from galenic.data.checks import first, is_zarr
 from galenic.data.expression import dense
 from galenic.data.genes import clean_names, kind_of_names
 from galenic.data.limits import memory_left, require_room
+from galenic.data.numbers import as_numbers
 from galenic.data.read.columns import ANNOTATION, CELL, DEFAULT_ENTRY, GENE, as_ids, find, plain
 from galenic.data.read.files import TextLayout, kind_of_file, open_bytes, text_layout
 from galenic.data.read.h5ad import h5ad_explained, require_matrix, require_sound_h5ad
@@ -277,7 +278,7 @@ def _from_frame(frame: pd.DataFrame, name: str) -> RawMatrix:
     wrong = [i for i in text if not is_label[i]]
     if wrong:
         column = frame[wrong[0]]
-        example = first(column[column.notna() & pd.to_numeric(column, errors="coerce").isna()].head(1))
+        example = first(column[column.notna() & as_numbers(column).isna()].head(1))
         raise ValueError(_text_column(name, [columns[i] for i in wrong], example))
     values = frame.loc[:, ~is_label].to_numpy(dtype=np.float32, na_value=np.nan)
     labels = frame.loc[:, is_label].set_axis([columns[i] for i in np.flatnonzero(is_label)], axis=1)
@@ -374,7 +375,7 @@ def _only_counts(labels: pd.DataFrame) -> bool:
     """Is the unnamed first column nothing but a counter of the rows?"""
     if str(labels.columns[0]) not in ("", "index") and not str(labels.columns[0]).startswith("Unnamed"):
         return False
-    numbers = pd.to_numeric(labels.iloc[:, 0], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = as_numbers(labels.iloc[:, 0]).to_numpy(dtype=np.float64, na_value=np.nan)
     return bool(np.array_equal(numbers, np.arange(len(numbers)) + numbers[0]))
 
 

@@ -14,6 +14,7 @@ from anndata import AnnData
 from galenic.data import units
 from galenic.data.checks import first
 from galenic.data.drugs import standardise
+from galenic.data.numbers import as_numbers
 from galenic.data.read.cells import read_cells
 from galenic.data.read.columns import CELL, DRUG, REPLICATE, STUDY, as_ids, find, require_choice
 from galenic.data.read.coverage import Step, coverage_table, step
@@ -210,7 +211,7 @@ def _response_values(
             "Say which with columns={'response': ...} (--response-column) or unit=... (--unit).",
             stacklevel=3,
         )
-    numbers = pd.to_numeric(frame[column], errors="coerce")
+    numbers = as_numbers(frame[column])
     text = frame[column][numbers.isna() & frame[column].notna()]
     if len(text):
         raise ValueError(
@@ -238,7 +239,7 @@ def _response_values(
 def response_column(frame: pd.DataFrame, chosen: str | None, unit: str | None) -> tuple[str, str]:
     """The response column of a table and its unit; of several the first of ln IC50, IC50, AUC, viability."""
     if chosen is not None:
-        return chosen, unit or units.guess_unit(chosen, pd.to_numeric(frame[chosen], errors="coerce"))
+        return chosen, unit or units.guess_unit(chosen, as_numbers(frame[chosen]))
     named: dict[str, str] = {}
     for column in frame.columns:
         try:

@@ -17,6 +17,7 @@ import pyarrow.parquet as parquet
 
 from galenic.data.checks import first
 from galenic.data.limits import require_room
+from galenic.data.numbers import as_numbers
 from galenic.data.read.files import TextLayout, kind_of_file, not_utf8, open_bytes, text_layout
 from galenic.data.read.spreadsheet import require_sheets
 from galenic.work.near import did_you_mean
@@ -272,6 +273,6 @@ def _numbers_where_possible(column: pd.Series) -> pd.Series:
     if not all(isinstance(value, str | int | float) for value in known):
         return column
     try:
-        return pd.to_numeric(known)
+        return as_numbers(known, strict=True)
     except ValueError:
         return column

@@ -109,7 +109,14 @@ def _numbered(path: str | Path) -> pd.DataFrame:
         # Numbers that differ are a header; a first line of weights would hold fractions.
         if not start.isdecimal() and rest and all(map(str.isdecimal, rest)) and len(set(rest)) == len(rest):
             with parse_errors_explained(path, layout), open_bytes(path, whole=True) as stream:
-                return pd.read_csv(stream, sep=layout.delimiter, header=0, names=[start, *rest], dtype={start: str})
+                return pd.read_csv(
+                    stream,
+                    sep=layout.delimiter,
+                    header=0,
+                    names=[start, *rest],
+                    dtype={start: str},
+                    float_precision="round_trip",
+                )
     return table(path)
 
 

@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from galenic.data.checks import first
 from galenic.data.expression import align, modality
+from galenic.models.shift import USUAL, usual
 
 N_FEATURES = 5000
 """Most features of a modality that a kernel reads."""
@@ -27,7 +28,8 @@ def learn_inputs(
     Returns
     -------
     tuple of dict, dict
-        Feature names of each modality; arrays ``mean.<name>`` and ``scale.<name>``.
+        Feature names of each modality; arrays ``mean.<name>`` and ``scale.<name>``, and how far out training cells lie
+        in expression (:func:`galenic.models.shift.usual`).
 
     Raises
     ------
@@ -57,6 +59,8 @@ def learn_inputs(
             )
         features[name] = [str(table.columns[i]) for i in kept]
         arrays[f"mean.{name}"], arrays[f"scale.{name}"] = mean[kept], scale[kept]
+        if name == "expression":
+            arrays[USUAL] = usual((values[:, kept] - mean[kept]) / scale[kept])
     return features, arrays
 
 

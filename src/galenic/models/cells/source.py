@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from galenic.data.cell_matrix import CellMatrix, Kind
 from galenic.data.checks import first, require_columns, require_unique
+from galenic.data.numbers import as_numbers
 
 FEWEST_FEATURES = 10
 """Shared features below which nothing can be carried over."""
@@ -103,7 +104,7 @@ def read_source(
     x[order] = matrix.rows(kept[order])
     numbers = 1.0 - known
     if response is not None:
-        numbers = pd.to_numeric(bulk.obs[response], errors="coerce").to_numpy(dtype=np.float64)[kept]
+        numbers = as_numbers(bulk.obs[response]).to_numpy(dtype=np.float64)[kept]
         if not np.isfinite(numbers).all():
             raise ValueError(
                 f"the response should be a number wherever there is a label; {int((~np.isfinite(numbers)).sum()):,} "
@@ -119,7 +120,7 @@ def read_source(
 
 def labels_of(values: pd.Series, what: str) -> pd.Series:
     """Labels as 1, 0 or missing; raise ``ValueError`` for anything else."""
-    numbers = pd.to_numeric(values.astype(object), errors="coerce")
+    numbers = as_numbers(values.astype(object))
     text = values[numbers.isna() & values.notna()]
     odd = numbers[numbers.notna() & ~numbers.isin([0, 1])]
     if len(text) or len(odd):

@@ -227,7 +227,9 @@ def _read(factors: pd.DataFrame | str | Path | None) -> pd.DataFrame | None:
     if factors is None:
         return None
     if isinstance(factors, (str, Path)):
-        factors = pd.read_csv(require_file(factors, "factors of perturbations"), index_col=0)
+        factors = pd.read_csv(
+            require_file(factors, "factors of perturbations"), index_col=0, float_precision="round_trip"
+        )
     if not isinstance(factors, pd.DataFrame):
         raise TypeError(
             f"factors should be a DataFrame with the perturbations as its index, or a CSV file; received "

@@ -15,6 +15,7 @@ from galenic.data.checks import first, require_columns, require_unique
 from galenic.data.condition_means import ConditionMeans, condition_means
 from galenic.data.gctx.metadata import as_text
 from galenic.data.genes import clean_names
+from galenic.data.numbers import as_numbers
 from galenic.data.perturbation import (
     CONTROLS,
     PerturbationColumns,
@@ -157,7 +158,7 @@ def _checked(conditions: pd.DataFrame, by_dose: bool) -> pd.DataFrame:
     require_columns(conditions, columns, "the table of conditions that are asked")
     table = pd.DataFrame({name: as_text(conditions[name]) for name in columns[:2]})
     if by_dose:
-        table["dose"] = pd.to_numeric(conditions["dose"]).to_numpy(dtype=float)
+        table["dose"] = as_numbers(conditions["dose"], strict=True).to_numpy(dtype=float)
     empty = (table[columns[:2]] == "").any(axis=1).to_numpy()
     if not len(table) or empty.any():
         raise ValueError(

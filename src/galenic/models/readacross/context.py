@@ -11,6 +11,7 @@ import pandas as pd
 
 from galenic.data.checks import first, require_columns
 from galenic.data.gctx.metadata import as_text
+from galenic.data.numbers import as_numbers
 
 
 def learn(obs: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -68,7 +69,7 @@ def _encode(obs: pd.DataFrame, one: dict[str, Any]) -> np.ndarray:
         )
         return np.zeros((len(obs), n), dtype=np.float32)
     if "values" not in one:
-        numbers = np.log1p(pd.to_numeric(obs[one["column"]], errors="coerce").to_numpy(dtype=np.float64))
+        numbers = np.log1p(as_numbers(obs[one["column"]]).to_numpy(dtype=np.float64))
         return np.nan_to_num((numbers - one["mean"]) / one["deviation"]).astype(np.float32)[:, None]
     texts = as_text(obs[one["column"]])
     codes = pd.Index(one["values"]).get_indexer(pd.Index(texts))

@@ -103,7 +103,7 @@ class Reference:
     @property
     def coverage(self) -> pd.DataFrame:
         """What building kept and left out: ``step, kept, dropped, why, examples``."""
-        return pd.read_csv(self.folder / "coverage.csv", keep_default_na=False)
+        return pd.read_csv(self.folder / "coverage.csv", keep_default_na=False, float_precision="round_trip")
 
     @explained
     def by_name(
