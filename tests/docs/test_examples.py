@@ -39,7 +39,7 @@ def blocks(language: str, page: Path = README) -> list[str]:
 
 
 PAGES = [README, *(METHODS / f"{name}.md" for name in ("kdrug", "readacross", "xtransfercdr", "deeppert", "floors"))]
-WITH_COMMANDS = [README, *sorted(METHODS.glob("*.md")), *sorted(METHODS.parent.glob("*.md"))]
+WITH_COMMANDS = [README, *sorted(METHODS.parent.glob("*.md")), *sorted(METHODS.parent.glob("[!d_]*/*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

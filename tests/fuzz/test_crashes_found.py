@@ -51,6 +51,7 @@ FILES = {
     "a header that is one blank": (read.matrix, "a.csv", b"\xef\xbb\xbf\r\n,,\r\n"),
     "two columns without a name": (gene_list, "a.csv", b",,a\nx,y,1\n"),
     "two columns of drugs without a name": (drugs, "a.csv", b"\tacetate\tCCO\t\n3\tbenzene\tc1ccccc1\tA\n"),
+    "nothing but a comma": (gene_list, "a.csv", b"\r\n\r\n,"),
     "a split with too many fields": (split, "a.csv", b"id,fold_0\na,train\nb,c,d,e\n"),
     "a split in another encoding": (split, "a.csv", b"id,\xff\na,train\n"),
     "an empty split": (split, "a.csv", b"\n"),

@@ -76,6 +76,8 @@ def table(path: str | Path, *, sheet: str | None = None) -> pd.DataFrame:
     if frame.empty:
         raise ValueError(f"{name} should hold rows under its header; it holds none. Export it again.")
     frame = _without_nameless(frame, name)
+    if not frame.shape[1]:
+        raise ValueError(f"{name} should have columns with names; none has one. Add a header.")
     named = [column for column in map(str, frame.columns) if column]
     # Entrez ids of genes above numbers, beside names of rows that have no header, are a header too.
     entrez = str(frame.columns[0]) == "" and all(re.fullmatch(r"[1-9]\d*", column) for column in named)
