@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import struct
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -71,6 +73,15 @@ def unpickler(allow: Iterable[Any] = ()) -> type[pickle._Unpickler]:
             pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]
 
         dispatch[pickle.BUILD[0]] = load_build
+
+        def load_bytearray8(self) -> None:
+            """Bytes as they are read: Python's own makes room for all that are declared, and fills it."""
+            (size,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
+            if size > sys.maxsize:
+                raise pickle.UnpicklingError("more bytes are declared than there can be")
+            self.append(bytearray(self.read(size)))  # type: ignore[attr-defined]
+
+        dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
     return Restricted
 
