@@ -78,7 +78,7 @@ FILES = {
     "weights with names that are no text": (read_tensors, "a.bin", b""),
     "layers without end": (read_shape, "config.json", b""),
     "text of a list of lists": (read_pickle, "a.pkl", b"\x80\x02cbuiltins\nstr\n(]tR."),
-    "bytes that are declared and not there": (read_pickle, "a.pkl", b"\x80\x05\x96" + bytes([0, 0, 0, 0, 9, 0, 0, 0])),
+    "bytes that are declared and not there": (read_pickle, "a.pkl", b"\x80\x05\x96" + bytes([0, 0, 0, 0, 3, 0, 0, 0])),
     "a header of NumPy that ends early": (map_array, "a.npy", b"\x93NUMPY\x01\x00\x76\x00{'a': (" + b" " * 111 + b"\n"),
 }  # fmt: skip
 
