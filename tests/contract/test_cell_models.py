@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +15,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from cell_cases import CASES, CellCase, few_labels, given
+from commands import program
 from scipy import sparse
 
 import galenic
@@ -142,11 +141,11 @@ def test_repeated_symbols_are_one_gene(case: CellCase, rng: np.random.Generator)
 def test_save_and_load_in_a_new_process_is_bit_equal(case: CellCase, tmp_path: Path) -> None:
     case.fitted().save(tmp_path / "model")
     code = (
-        "import sys, warnings; warnings.simplefilter('ignore'); sys.path.insert(0, sys.argv[2]);"
+        "import sys; sys.path.insert(0, sys.argv[2]);"
         "import galenic; from cell_cases import given; model = galenic.load(sys.argv[1]);"
         "model.predict(given()[1]).to_pickle(sys.argv[1] + '.pkl')"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "model", Path(__file__).parent], check=True)
+    program(code, tmp_path / "model", Path(__file__).parent)
     pd.testing.assert_frame_equal(
         pd.read_pickle(tmp_path / "model.pkl"), case.fitted().predict(given()[1]), check_exact=True
     )

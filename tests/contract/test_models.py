@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from cases import CASES, Case, small_screen
+from commands import program
 
 import galenic
 from galenic.data.response import ResponseData
@@ -78,12 +77,12 @@ def test_save_and_load_in_a_new_process_is_bit_equal(case: Case, tmp_path: Path)
     model.save(tmp_path / "model")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "weights.safetensors"]
     code = (
-        "import sys, warnings; warnings.simplefilter('ignore'); sys.path.insert(0, sys.argv[2]);"
+        "import sys; sys.path.insert(0, sys.argv[2]);"
         "import galenic; from cases import small_screen;"
         "table = galenic.load(sys.argv[1]).predict(small_screen())[['prediction']];"
         "table.to_parquet(sys.argv[1] + '.parquet')"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "model", Path(__file__).parent], check=True)
+    program(code, tmp_path / "model", Path(__file__).parent)
     again = pd.read_parquet(tmp_path / "model.parquet")["prediction"].to_numpy()
     np.testing.assert_array_equal(again, predicted(model, data))
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
+from commands import program
 from perturbation_cases import CASES, HELD_OUT, PerturbationCase, all_cells, is_held_out, training_cells
 from scipy import sparse
 
@@ -117,12 +116,12 @@ def test_sparse_dense_and_backed_cells_are_the_same(case: PerturbationCase, form
 def test_save_and_load_in_a_new_process_is_bit_equal(case: PerturbationCase, tmp_path: Path) -> None:
     case.fitted().save(tmp_path / "model")
     code = (
-        "import sys, warnings; warnings.simplefilter('ignore'); sys.path.insert(0, sys.argv[2]);"
+        "import sys; sys.path.insert(0, sys.argv[2]);"
         "import galenic, numpy; from perturbation_cases import all_cells, HELD_OUT;"
         "predicted = galenic.load(sys.argv[1]).predict(all_cells(), HELD_OUT);"
         "numpy.savez(sys.argv[1] + '.npz', X=predicted.X, effect=predicted.layers['effect'])"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "model", Path(__file__).parent], check=True)
+    program(code, tmp_path / "model", Path(__file__).parent)
     again = np.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(again["X"], expected(case).X)
     np.testing.assert_array_equal(again["effect"], expected(case).layers["effect"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
+from commands import program
 from profile_cases import CASES, ProfileCase, few_profiles
 from scipy import sparse
 
@@ -89,12 +88,12 @@ def test_save_and_load_in_a_new_process_is_bit_equal(case: ProfileCase, tmp_path
     adata, model = few_profiles(), case.fitted()
     model.save(tmp_path / "model")
     code = (
-        "import sys, warnings; warnings.simplefilter('ignore'); sys.path.insert(0, sys.argv[2]);"
+        "import sys; sys.path.insert(0, sys.argv[2]);"
         "import galenic, numpy; from profile_cases import few_profiles; model = galenic.load(sys.argv[1]);"
         "vectors = model.embed(few_profiles());"
         "numpy.savez(sys.argv[1] + '.npz', vectors=vectors, similar=model.similarity(vectors, vectors))"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "model", Path(__file__).parent], check=True)
+    program(code, tmp_path / "model", Path(__file__).parent)
     again = np.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(again["vectors"], model.embed(adata))
     np.testing.assert_array_equal(again["similar"], similar(model, adata))

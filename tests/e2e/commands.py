@@ -1,4 +1,4 @@
-"""The command as a user types it, and the flags that name the files of the fixture."""
+"""The command as a user types it, a program in a process of its own, and the flags that name the fixture's files."""
 
 from __future__ import annotations
 
@@ -32,12 +32,23 @@ def galenic(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return shown
 
 
-def forked(argv: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command in a fork of the warm process."""
+def program(code: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run lines of Python in a process that knows nothing of this one, and has to come to a good end."""
+    argv = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
+    if COLD:
+        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=LONGEST)
+    else:
+        done = forked(["-c", *argv[5:]], cwd or Path.cwd(), code)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def forked(argv: list[str], cwd: Path, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    """The command, or ``code``, in a fork of the warm process."""
     server = warm_process()
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        task = {"argv": argv, "cwd": str(cwd), "env": dict(os.environ), "out": str(out), "err": str(err)}
+        task = {"argv": argv, "code": code, "cwd": str(cwd), "env": dict(os.environ), "out": str(out), "err": str(err)}
         server.stdin.write(json.dumps(task).encode() + b"\n")
         child = int(server.stdout.readline())
         if not select.select([server.stdout], [], [], LONGEST)[0]:

@@ -54,6 +54,19 @@ def test_predict_into_a_run_folder_writes_a_page(fitted: Path, files: Path) -> N
     assert shown.returncode == 0, shown.stderr
     assert (files / "predicted" / "report.html").is_file()
     assert (files / "predicted" / "ranking.csv").is_file()
+    assert not pd.read_csv(files / "predicted" / "shift.csv")["far"].any()
+    assert "should resemble" not in shown.stderr
+
+
+def test_predict_warns_of_samples_on_another_scale(fitted: Path, files: Path) -> None:
+    counts = np.exp2(pd.read_csv(files / "new.csv", index_col=0) + 4)
+    counts.to_csv(files / "counts.csv")
+    for out in ("warned", "warned.csv"):
+        shown = galenic("predict", "run", "counts.csv", "--out", out, cwd=files)
+        assert shown.returncode == 0, shown.stderr
+        assert "samples should resemble the cells that the model was fitted on" in shown.stderr
+    assert pd.read_csv(files / "warned" / "shift.csv")["far"].all()
+    assert "samples should resemble the cells" in (files / "warned" / "report.html").read_text()
 
 
 def test_new_drugs_are_predicted_by_structure(fitted: Path, files: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_run_holds_its_manifest_and_no_members(run: Path) -> None:
     page = (run / "report.html").read_text(encoding="utf-8")
     for words in ("What the members agree on", "Dimensions and their genes", "agreement of halves", "Set aside"):
         assert words in page
-    assert "Pathway by top genes" in page
+    assert "Pathway by top genes" in page, "the page says how to look for pathways"
     assert 'id="pathways"' not in page
 
 
@@ -120,7 +120,8 @@ def test_explain_finds_the_planted_programmes(files: Path, run: Path, capsys: py
     record = read(run).record
     assert record["fields"]["pathways"]["top"] == 15
     assert any(item["path"] == "sets.gmt" for item in record["inputs"])
-    assert "each counts once" in (run / "report.html").read_text(encoding="utf-8")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert all(words in page for words in ("each counts once", "Pathway by top genes", "Pathway by all weights"))
 
 
 def test_weights_are_read_by_targets(files: Path, run: Path) -> None:

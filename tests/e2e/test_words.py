@@ -25,6 +25,7 @@ from galenic.cli import main as command_line
 from galenic.cli.fit import KINDS, NAMES
 from galenic.cli.main import VERBS
 from galenic.cli.manual import EXAMPLES
+from galenic.report import run as run_folder
 
 Said = tuple[int, str, str]
 Speak = Callable[..., Said]
@@ -91,6 +92,19 @@ def test_a_run_is_told_as_json_with_scores_floors_and_answers(screen: Path) -> N
     assert "Ridge" in done.stderr  # people read on
 
 
+def test_a_page_that_was_written_is_named_in_the_document(
+    speak: Speak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "other"):
+        run_folder.start(name, verb="fit", command="galenic fit", fields={}, title=name).finish()
+    told = json.loads(speak("report", "one", "--json")[1])
+    assert (told["state"], told["report"]) == ("done", "one/report.html")
+    told = json.loads(speak("report", "--compare", "one", "other", "--out", "both.html", "--json")[1])
+    assert told["report"] == "both.html", told
+    assert Path(told["report"]).is_file()
+
+
 def test_quiet_says_nothing_and_verbose_says_steps_files_and_versions(screen: Path) -> None:
     quiet = galenic("--quiet", "fit", "mean-effects", *SCREEN, "--out", "quiet", cwd=screen)
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
@@ -137,7 +151,11 @@ def test_an_error_comes_in_its_parts_and_verbose_says_where_the_details_are(
     log = re.search(r"The details are in (.*\.log)", err)
     assert log is not None
     assert "Traceback" in Path(log[1]).read_text()
-    assert speak("fit", "ridge", "--quiet", "--verbose")[0] == 2
+    assert speak("fit", "ridge", "--quiet", "--verbose")[:2] == (2, "")
+    code, out, _ = speak("fit", "ridge", "--quiet", "--verbose", "--json")
+    told = json.loads(out)
+    assert (code, told["verb"], told["state"]) == (2, "fit ridge", "refused")
+    assert told["error"]["expected"] == "a command is either quiet or verbose"
 
 
 def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:

@@ -164,8 +164,9 @@ def told(system: str, folder: Path, n_kills: int, seed: int) -> dict[str, Any]:
     seconds = whole(system, folder / "whole")
     trials, left = [], n_kills
     while left > 0:
-        n = min(left, 1 + int(rng.random() < 0.25))
-        trials.append(trial(system, folder / f"killed {len(trials)}", (seconds * rng.random(n)).tolist()))
+        places = np.sort(rng.random(min(left, rng.integers(1, 4))))  # of the whole fit: the next begins where one ended
+        delays = seconds * np.diff(places, prepend=0)
+        trials.append(trial(system, folder / f"killed {len(trials)}", delays.tolist()))
         left -= sum(trials[-1]["landed"])
         if not all(trials[-1]["landed"]):  # the processor has become faster; what has ended was not killed
             seconds *= 0.85

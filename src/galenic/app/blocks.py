@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ SHOWN: dict[str, Callable[[str], Any]] = {
 }
 TILES = 4
 """Facts side by side."""
+INTERVAL = re.compile(r" \[([^\[\],]+), ([^\[\],]+)\]( ?)")
 
 
 def scores(folder: Path, *, key: str) -> None:
@@ -79,6 +81,25 @@ def as_table(block: Table) -> pd.DataFrame:
     return pd.DataFrame({name: _column([row[place] for row in rows]) for place, name in enumerate(names)})
 
 
+def as_text(block: Table) -> pd.DataFrame:
+    r"""A table of the report as it reads there, intervals on a line of their own.
+
+    Examples
+    --------
+    >>> as_text(Table(["RMSE"], [[Cell("0.93", "[0.86, 1.00]")], [Cell("4", "of 10")]]))["RMSE"].tolist()
+    ['0.93\n[0.86,\xa01.00]', '4 of 10']
+    >>> as_text(Table(["difference"], [[Cell("−0.4 [−0.5, −0.3]", "beats its floor")]])).iloc[0, 0]
+    '−0.4\n[−0.5,\xa0−0.3]\nbeats its floor'
+    """
+    rows = [[_text(one if isinstance(one, Cell) else Cell(one)) for one in row] for row in (*block.rows, *block.foot)]
+    return pd.DataFrame(rows, columns=_apart(block.head))
+
+
+def _text(cell: Cell) -> str:
+    said = " ".join(filter(None, [cell.text, cell.note, f"({cell.badge})" if cell.badge else ""]))
+    return INTERVAL.sub(lambda found: f"\n[{found[1]},\xa0{found[2]}]{chr(10) * bool(found[3])}", said)
+
+
 def _column(cells: list[Cell | str]) -> list[Any]:
     found = [one if isinstance(one, Cell) else Cell(one) for one in cells]
     are_numbers = all(one.sort is not None and not one.note and not one.badge for one in found)
@@ -114,6 +135,7 @@ def _block(block: Block, key: str) -> None:
         if any(isinstance(cell, Cell) and cell.note for row in block.rows for cell in row):
             best = [[isinstance(cell, Cell) and cell.kind == "best" for cell in row]
                     for row in (*block.rows, *block.foot)]  # fmt: skip
+            rows = rows if len(rows) > parts.MOST_ROWS else as_text(block)
             parts.text_table(rows, block.caption, pd.DataFrame(best, rows.index, rows.columns))
         else:
             parts.table(rows, block.caption)

@@ -15,7 +15,8 @@ ICON = Path(__file__).parent / "icon.svg"
 """A file: named icons and emoji of a page are fetched from the network."""
 PAGES = {
     "predict": ("Predict", ":material/medication:", "Which drugs is my sample sensitive to?",
-                "Upload gene expression of cell lines or tumours; get drugs ranked for each sample."),
+                "Upload gene expression of cell lines or tumours; get drugs ranked for each sample. Or train a model "
+                "on a screen of your own."),
     "cells": ("Cells", ":material/scatter_plot:", "Which of my single cells respond to a drug?",
               "Upload single cells; get the chance that each is sensitive, and the groups that stand out."),
     "search": ("Search", ":material/search:", "What acts like my signature, or against it?",
@@ -23,7 +24,7 @@ PAGES = {
     "perturb": ("Perturb", ":material/experiment:", "What would a drug do to the genes of my cells?",
                 "Upload untreated cells; get the expression that is expected under a perturbation."),
     "explain": ("Explain", ":material/lightbulb:", "Which genes are behind a prediction?",
-                "Choose a drug and a sample; get the genes that the model reads."),
+                "Choose a drug; get the genes that the model reads, its atoms, and pairs of targets."),
     "benchmark": ("Benchmark", ":material/balance:", "How well do the models predict, beside simple baselines?",
                   "See scores with intervals, beside floors that read no genes."),
 }  # fmt: skip

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -18,6 +20,16 @@ HINTS = {
 }
 MOST_ROWS = 30
 """Of a table that is shown whole."""
+INK = {"light": "#474c59", "dark": "#c4c8d2"}
+"""Of the words in figures: Streamlit's own grey has too little contrast."""
+STYLE = (
+    "<style>.galenic-table {overflow-x: auto} .galenic-table table {width: 100%; border-collapse: collapse; "
+    "font-size: 0.875rem} .galenic-table :is(th, td) {padding: 0.4rem 0.5rem; text-align: left; min-width: 4.2rem; "
+    "border-bottom: 1px solid rgba(128, 128, 128, 0.35)} .galenic-table th {font-weight: 400; opacity: 0.8}</style>"
+)
+"""Of tables of text."""
+BUTTONS = ("select2d", "lasso2d", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "autoScale2d")
+"""Above figures, that are left out: on a phone they hide the legend."""
 KEPT = {"step": "step", "kept": "kept", "dropped": "dropped", "why": "why", "examples": "examples"}
 
 
@@ -74,17 +86,36 @@ def judged(chosen: choose.Chosen) -> list[str]:
 def figure(drawn: Any, words_for_it: str, *, key: str) -> None:
     """A figure, in the colours of the page, with a sentence that says what it shows."""
     drawn.update_layout(title=None)
-    bar = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+    ink = INK["dark" if st.context.theme.type == "dark" else "light"]
+    for update in (drawn.update_xaxes, drawn.update_yaxes):
+        update(tickfont_color=ink, title_font_color=ink)
+    drawn.update_annotations(font_color=ink)
+    bar = {"displaylogo": False, "modeBarButtonsToRemove": list(BUTTONS)}
     st.plotly_chart(drawn, key=key, config=bar, alt=words_for_it)
     st.caption(words.plain(words_for_it))
 
 
 def table(rows: pd.DataFrame, caption: str, *, height: int | Literal["auto"] = "auto") -> None:
-    """A table whose columns sort on a click, numbers to three digits."""
-    numbers = {name: st.column_config.NumberColumn(format="%.3f")
+    """A table whose columns sort on a click, numbers with as many digits as say something."""
+    numbers = {name: st.column_config.NumberColumn(format=digits(rows[name], str(name)))
                for name in rows if rows[name].dtype.kind == "f"}  # fmt: skip
     st.dataframe(rows, hide_index=True, column_config=numbers, height=height, alt=caption)
     st.caption(words.plain(caption))
+
+
+def digits(values: pd.Series, name: str = "") -> str:
+    """How the numbers of a column are written: counts whole, shares in percent with one digit.
+
+    Examples
+    --------
+    >>> digits(pd.Series([4.0, 12.0])), digits(pd.Series([0.5, 12.0])), digits(pd.Series([94.87]), "sensitive, %")
+    ('%.0f', '%.2f', '%.1f')
+    """
+    known = values[np.isfinite(values)]
+    largest = known.abs().max() if len(known) else 0.0
+    if len(known) and (known == known.round()).all() and largest > 1:
+        return "%.0f"
+    return "%.1f" if "%" in name or largest >= 100 else "%.2f" if largest >= 10 else "%.3f"
 
 
 def text_table(rows: pd.DataFrame, caption: str, best: pd.DataFrame | None = None) -> None:
@@ -92,13 +123,24 @@ def text_table(rows: pd.DataFrame, caption: str, best: pd.DataFrame | None = Non
     if len(rows) > MOST_ROWS:
         table(rows, caption)
         return
-    shown = rows.map(lambda one: words.plain(f"{one:,.3g}" if isinstance(one, float) else one))
-    if best is not None:
-        shown = shown.where(~best, "**" + shown + "**")
-    shown.columns = pd.Index([words.plain(name) for name in rows.columns])
-    st.table(shown, hide_index=True, border="horizontal", alt=caption or None)
+    marked = (rows.map(lambda _: False) if best is None else best).to_numpy()
+    head = "".join(f"<th scope='col'>{escape(str(name))}</th>" for name in rows.columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(one, is_best)}</td>" for one, is_best in zip(row, line, strict=True)) + "</tr>"
+        for row, line in zip(rows.itertuples(index=False), marked, strict=True)
+    )
+    # Streamlit's own cannot be scrolled by the keyboard where it is wider than the window.
+    st.html(
+        f"{STYLE}<div class='galenic-table' tabindex='0' role='region' aria-label='{escape(caption or 'Table')}'>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
     if caption:
         st.caption(words.plain(caption))
+
+
+def _cell(value: Any, is_best: bool) -> str:
+    said = escape(f"{value:,.3g}" if isinstance(value, float) else str(value))
+    return f"<strong>{said}</strong>".replace("\n", "<br>") if is_best else said.replace("\n", "<br>")
 
 
 def coverage(found: pd.DataFrame) -> None:

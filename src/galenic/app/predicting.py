@@ -11,6 +11,7 @@ import pandas as pd
 from galenic.data.read import cells_to_predict
 from galenic.models.answering import aligned, answers, usual
 from galenic.models.ranking import rank
+from galenic.models.shift import shift
 from galenic.report.biology import same_leaders
 from galenic.report.words import UNITS, count, drug_titles, number
 
@@ -28,11 +29,14 @@ class Prediction:
         What reading kept and dropped, and which of the model's features it found.
     unit
         Of the response.
+    shift
+        How far each sample lies from the cells that the model learned from (:func:`galenic.models.shift.shift`).
     """
 
     table: pd.DataFrame
     coverage: pd.DataFrame
     unit: str
+    shift: pd.DataFrame
 
     @property
     def axis(self) -> str:
@@ -65,6 +69,7 @@ def predict(model: Any, samples: Path, *, drugs: Path | None = None, cells: Path
         If a file cannot be read as what it should hold.
     """
     data = cells_to_predict(samples, known=model.drugs_, drugs=drugs, cells=cells)
+    outside = shift(model, data.cells)
     table = rank(answers(model, data), data.drugs)
     are_unique = data.drugs["name"].is_unique if "name" in data.drugs else True
     table["title"] = table["name"] if are_unique else drug_titles(table)
@@ -72,7 +77,7 @@ def predict(model: Any, samples: Path, *, drugs: Path | None = None, cells: Path
     if len(known):
         table["usual"] = table["drug"].map(known)
         table["difference"] = table["prediction"] - table["usual"]
-    return Prediction(table, aligned(model, data).coverage, data.unit)
+    return Prediction(table, aligned(model, data).coverage, data.unit, outside)
 
 
 def of_sample(found: Prediction, sample: str, n: int) -> pd.DataFrame:
@@ -109,6 +114,19 @@ def genes_found(coverage: pd.DataFrame) -> tuple[int, int] | None:
         return None
     kept, dropped = int(rows["kept"].iloc[-1]), int(rows["dropped"].iloc[-1])
     return kept, kept + dropped
+
+
+def outside(found: Prediction) -> str:
+    """How many samples lie far outside the cells that the model learned from; empty where that cannot be told."""
+    told = found.shift[found.shift["reach"].notna()]
+    if told.empty:
+        return ""
+    n_far = int(told["far"].sum())
+    said = "none lies" if n_far == 0 else f"{count(n_far)} {'lies' if n_far == 1 else 'lie'}"
+    return (
+        f"Of {count(len(told))} samples {said} far outside the cells that the model learned from: more than twice as "
+        "far out as 99 of 100 of them do."
+    )
 
 
 def shown(found: Prediction, asked: str = "") -> pd.DataFrame:

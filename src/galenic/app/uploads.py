@@ -21,6 +21,7 @@ CELLS = ("h5ad",)
 """Endings of files of single cells."""
 LONGEST = 200
 """Characters of a name."""
+LARGER = "For larger files start the app with: galenic app --max-upload-mb N"
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def uploader(label: str, endings: Sequence[str] = MATRICES, *, key: str, hint: s
     ValueError
         If the file is empty, too large, of another kind or badly named.
     """
-    kinds = list(dict.fromkeys(ending.rsplit(".", 1)[-1] for ending in endings))
-    given = st.file_uploader(label, type=kinds, key=key)
+    # Without the kinds, or Streamlit refuses other ones itself, by a type of media and without a remedy.
+    given = st.file_uploader(label, key=key, help=LARGER)
     st.caption(f"{hint} {limits(endings)}".strip())
     if given is None:
         return None

@@ -81,6 +81,11 @@ def _watch() -> None:
     while True:
         time.sleep(BETWEEN)
         with _LOCK:
-            sweep(_OPEN, Runtime.instance().is_active_session, time.monotonic())
+            sweep(_OPEN, _is_open, time.monotonic())
             if not _OPEN:
                 return
+
+
+def _is_open(name: str) -> bool:
+    """Whether a window is; none is where Streamlit has ended in a process that goes on."""
+    return Runtime.exists() and Runtime.instance().is_active_session(name)

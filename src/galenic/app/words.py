@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import tempfile
 import threading
@@ -18,10 +17,9 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from galenic.app.windows import window
-from galenic.data.limits import is_ours
-from galenic.work.atomic import causes, is_full
 from galenic.work.bar import listened
 from galenic.work.contents import contents
+from galenic.work.ends import why
 
 T = TypeVar("T")
 TURN = threading.RLock()
@@ -95,24 +93,21 @@ def refusals_told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        st.error(plain(in_pages(explained(error))), icon=":material/error:")
+        st.error(plain(as_uploaded(in_pages(explained(error)))), icon=":material/error:")
+
+
+def as_uploaded(text: str) -> str:
+    """Uploads by the names that the user gave them, where the library tells of the files that they lie in."""
+    for one in window().known.values():
+        text = text.replace(str(one.path), one.name).replace(one.path.name, one.name)
+    return text
 
 
 def explained(error: Exception) -> str:
     """Why it ended: our own refusals as they are; for what broke, where the details lie."""
-    if is_full(error):
-        return f"Writing needs room; the disk is full ({error}). Free some space and try again."
-    if isinstance(error, RuntimeError):  # of jobs: the first that was refused says why
-        error = next((one for one in causes(error) if isinstance(one, (OSError, ValueError)) and is_ours(one)), error)
-    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
-        return (
-            f"A place that may be read and written is expected; {error.filename or 'that place'} may not be "
-            f"({error.strerror or error}). Choose another folder, or change its permissions."
-        )
-    if isinstance(error, (ValueError, TypeError, OSError)) and is_ours(error):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"A file that can be read is expected; {error}. Check that it is there and whole, and try again."
+    kind, said = why(error)
+    if kind != "failed":
+        return said
     with tempfile.NamedTemporaryFile("w", prefix="galenic-app-", suffix=".log", delete=False, encoding="utf-8") as log:
         traceback.print_exception(error, file=log)
     return f"Failed: {type(error).__name__}. The fault is ours; details are in {log.name}"
@@ -177,7 +172,7 @@ def computed(name: str, what: str, key: object, compute: Callable[[Work], T]) ->
 def show_notes(notes: list[str], title: str = "Before you rely on this") -> None:
     """Warnings of a piece of work, in one box."""
     if notes:
-        lines = "\n".join(f"- {plain(in_pages(one))}" for one in notes)
+        lines = "\n".join(f"- {plain(as_uploaded(in_pages(one)))}" for one in notes)
         st.warning(f"**{title}**\n\n{lines}", icon=":material/warning:")
 
 

@@ -283,8 +283,10 @@ def simulate(out: str, flags: ScreenFlags) -> None:
 
     from galenic.data import read
     from galenic.data.simulate import screen
+    from galenic.work.atomic import written
 
     data, truth = screen(**asdict(flags))
     read.write(data, out)
-    truth.to_csv(Path(out) / "truth.csv", index=False)
+    with written(Path(out) / "truth.csv") as draft:
+        truth.to_csv(draft, index=False)
     typer.echo(f"{data!r}\ndata folder: {out}")

@@ -172,6 +172,7 @@ def encode(encoder: Any, name: str, data: str, out: str, how: EncodeFlags) -> No
     """Read counts, say what of them reaches the encoder, encode them, and write the vectors whole or not at all."""
     from galenic.cli.inputs import symbols
     from galenic.train.fabric import launched
+    from galenic.work.atomic import written
 
     fabric = launched(devices=how.devices, device=how.device)
     leads = fabric is None or fabric.is_global_zero
@@ -182,7 +183,8 @@ def encode(encoder: Any, name: str, data: str, out: str, how: EncodeFlags) -> No
         examples = f" (first: {row['examples']})" if row["dropped"] and row["examples"] else ""
         typer.echo(f"{row['step']}: {row['kept']:,} kept, {row['dropped']:,} not: {row['why']}{examples}")
     if how.coverage and leads:
-        report.to_csv(how.coverage, index=False)
+        with written(how.coverage) as draft:
+            report.to_csv(draft, index=False)
     vectors = encoder.embed(
         adata,
         **where,

@@ -111,6 +111,7 @@ def explain(folder: str, how: ExplainFlags, out: str | None) -> None:
     from galenic.models.deeppert.tables import importances, top_genes
     from galenic.report import run as run_folder
     from galenic.report.provenance import fingerprint
+    from galenic.work.atomic import written
 
     model = load(folder)
     run = run_folder.read(folder)
@@ -129,9 +130,11 @@ def explain(folder: str, how: ExplainFlags, out: str | None) -> None:
         show_pathways(found)
         table = found
     if out:
-        table.to_csv(Path(out), index=False)
+        with written(out) as draft:
+            table.to_csv(draft, index=False)
     if how.weights:
-        importances(model).to_csv(Path(how.weights))
+        with written(how.weights) as draft:
+            importances(model).to_csv(draft)
     summary.finish(run)
 
 

@@ -96,7 +96,6 @@ def command() -> Any:
 def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | None = None) -> None:
     """Add ``biomarkers.csv``, or dimensions and pathways of an ensemble, to a run folder; write its page anew."""
     import shutil
-    from pathlib import Path
 
     from galenic.cli import inputs, summary
     from galenic.explain.biomarkers import biomarkers
@@ -104,6 +103,7 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
     from galenic.models.importance import resampled_importance
     from galenic.report import run as run_folder
     from galenic.report.written import named
+    from galenic.work.atomic import written
 
     if class_in(folder) == "DeepPert":
         from galenic.cli import ensembles
@@ -141,7 +141,8 @@ def explain(folder: str, data_flags: DataFlags, how: ExplainFlags, out: str | No
         with run.timed("atoms"):
             run.write("atoms", atoms_of(model, data, how.drawn))
     if out:
-        table.to_csv(Path(out), index=False)
+        with written(out) as draft:
+            table.to_csv(draft, index=False)
     best = (
         table[table["rank"] == 1].sort_values(["q_value", "stability"], ascending=[True, False], kind="stable").head(10)
     )

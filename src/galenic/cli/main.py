@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -17,7 +15,7 @@ from galenic.cli.completing import COMPLETES, typed_so_far
 from galenic.cli.document import about, document, steps, write
 from galenic.cli.hints import hinted
 from galenic.cli.manual import with_ends
-from galenic.cli.voice import FLAGS, speaking, voice, without_flags
+from galenic.cli.voice import FLAGS, Voice, speaking, voice, without_flags
 
 VERBS = {
     "demo": "the main job on a simulated screen, from nothing to an HTML report",
@@ -112,11 +110,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         spoken, sys.argv[1:] = without_flags(sys.argv[1:])
+        refused = None
     except ValueError as error:
-        sys.exit(_explain(error))
+        spoken, refused = Voice(as_json="--json" in sys.argv), error
+        sys.argv[1:] = [word for word in sys.argv[1:] if word not in FLAGS]
     with speaking(spoken):
         spoken.tell(about() if spoken.verbose else "")
-        code = _ended()
+        code = _ended() if refused is None else _explain(refused)
         spoken.tell("\n".join(steps(spoken)) if spoken.verbose else "")
         if spoken.as_json:
             write(document(spoken, verb_of(sys.argv[1:]), sys.argv[1:], code), spoken)
@@ -194,29 +194,14 @@ def in_flags(message: object) -> str:
 
 def _explain(error: Exception) -> int:
     """Print why it ended; 2 where our own code refused what it was given, 1 where something broke."""
-    from galenic.work.atomic import NoRoomError, causes, is_full
+    from galenic.work.ends import why
 
-    if is_full(error):
-        told = [one for one in causes(error) if isinstance(one, NoRoomError)]
-        what = told[0] if told else f"writing needs room; the disk is full ({error}). Free some space and start again."
-        return _tell("Failed", what, error)
-    if isinstance(error, RuntimeError):  # of jobs: the first of them says why
-        error = next((one for one in causes(error) if isinstance(one, PermissionError)), error)
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    ours = trace is not None and Path(__file__).parents[1] in Path(trace.tb_frame.f_code.co_filename).parents
-    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
-        place = error.filename or "that place"
-        what = (
-            f"a place that may be read and written is expected; {place} may not be ({error.strerror or error}). "
-            "Choose another folder, or change its permissions."
-        )
-        return _tell("Error", what, error)
-    if isinstance(error, OSError) or (ours and isinstance(error, (ValueError, TypeError))):
-        return _tell("Error", in_flags(error), error)
-    code = _tell("Failed", f"{type(error).__name__}: {error}", None)
-    print(f"The details are in {_logged(error)}", file=sys.stderr)
+    kind, said = why(error)
+    if kind == "refused":
+        return _tell("Error", in_flags(said), error)
+    code = _tell("Failed", said, error if kind == "full" else None)
+    if kind == "failed":
+        print(f"The details are in {_logged(error)}", file=sys.stderr)
     return code
 
 

@@ -98,6 +98,7 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     from galenic.data import read
     from galenic.models.answering import aligned, answers
     from galenic.models.ranking import rank
+    from galenic.models.shift import shift
     from galenic.report import run as run_folder
     from galenic.report.judged import judged
 
@@ -132,6 +133,7 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
     )
     if Path(out).suffix in (".csv", ".parquet"):
         _require_free(Path(out), how.overwrite)
+        shift(model, data.cells)
         table = rank(answers(model, data, coverage=how.coverage, using=how.using), data.drugs)
         _write(table, Path(out))
         typer.echo(f"{len(table):,} predictions: {out}")
@@ -149,9 +151,12 @@ def predict(folder: str, source: str, out: str, how: PredictFlags) -> None:
         summary.kept_warnings(run),
     ):
         summary.describe(run, data)
+        outside = shift(model, data.cells)
         with run.timed("predict"):
             table = rank(answers(model, data, coverage=how.coverage, using=how.using), data.drugs)
         run.write("predictions", table)
+        if len(outside):
+            run.write("shift", outside)
         summary.write_coverage(run, aligned(model, data))
         run.write("ranking", table)
     for cell, best in list(table[table["rank"] <= 3].groupby("cell", sort=False))[:5]:
@@ -167,7 +172,7 @@ def _require_free(path: Any, overwrite: bool) -> None:
 
 def _write(table: Any, path: Any) -> None:
     """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    table.to_csv(draft, index=False) if path.suffix == ".csv" else table.to_parquet(draft, index=False)
-    draft.rename(path)
+    from galenic.work.atomic import written
+
+    with written(path) as draft:
+        table.to_csv(draft, index=False) if path.suffix == ".csv" else table.to_parquet(draft, index=False)

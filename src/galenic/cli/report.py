@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
+
+from galenic.cli.voice import voice
 
 
 def command() -> Any:
@@ -24,14 +27,19 @@ def command() -> Any:
         from galenic.report.page import write_report
 
         if compare:
-            typer.echo(f"report: {write_comparison(folders, out or 'compare.html')}")
-            return
+            return _told(write_comparison(folders, out or "compare.html"))
         if out or len(folders) > 1:
             received = "--out" if out else f"{len(folders)} folders"
             raise ValueError(
                 f"one run folder is expected, whose report.html is written; received {received}. "
                 "Add --compare to write one page on several runs."
             )
-        typer.echo(f"report: {write_report(folders[0])}")
+        _told(write_report(folders[0]))
 
     return typer.main.get_command(app)
+
+
+def _told(page: Path) -> None:
+    """Say where the page is; in the document too."""
+    voice().give(report=str(page))
+    typer.echo(f"report: {page}")

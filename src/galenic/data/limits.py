@@ -25,7 +25,6 @@ LONGEST_LINE = 1 << 28
 """Bytes of a line of text: a line for each of two million profiles has a tenth of it."""
 MOST_COLUMNS = 4_000_000
 """Columns of a table: the largest arrays measure two million sites."""
-OURS = Path(__file__).parents[1]
 NPY_HEADER = 10_000
 """Bytes of a header of NumPy that are read."""
 
@@ -222,19 +221,6 @@ def _array_in(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> np.ndarray:
     count = math.prod(shape)
     values = np.frombuffer(content, dtype, count, inside.tell()) if count else np.empty(0, dtype)
     return values.reshape(shape, order="F" if by_column else "C").copy()
-
-
-def is_ours(error: BaseException) -> bool:
-    """Whether our own code raised an error: its words are for the user already."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return trace is not None and OURS in Path(trace.tb_frame.f_code.co_filename).parents and _in_parts(error)
-
-
-def _in_parts(error: BaseException) -> bool:
-    """Whether a message has our form. Functions of C leave no trace: what they raise seems to be ours."""
-    return ";" in str(error) and str(error).rstrip().endswith((".", "?"))
 
 
 def _short(error: BaseException) -> str:

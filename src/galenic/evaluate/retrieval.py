@@ -332,10 +332,14 @@ def _pooled(n: int, pairs: Pairs, similar: Similar) -> tuple[float, int]:
         block[np.arange(len(rows)), rows] = block[0, (rows[0] + 1) % n]  # the diagonal may hold anything
         low, high = min(low, block.min()), max(high, block.max())
     step = (high - low) / (POOLED_BINS - 1) if high > low else 1.0
-    counts = np.zeros((2, POOLED_BINS), dtype=np.int64)
+    few = n * n < POOLED_BINS // 16  # one block, of which most bins would be empty
+    n_bins = n * n if few else POOLED_BINS
+    counts = np.zeros((2, n_bins), dtype=np.int64)
     for rows in blocks(n):
         bins = np.clip((similar(rows).astype(np.float64) - low) / step, 0, POOLED_BINS - 1).astype(np.int64)
+        if few:
+            bins = np.unique(bins, return_inverse=True)[1].reshape(bins.shape)
         later = np.arange(n) > rows[:, None]
         for kind, mask in enumerate(pairs.blocks(rows, known)):
-            counts[kind] += np.bincount(bins[mask & later], minlength=POOLED_BINS)
+            counts[kind] += np.bincount(bins[mask & later], minlength=n_bins)
     return pooled_auroc(counts[0], counts[1]), int(counts[0].sum())

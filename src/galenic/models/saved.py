@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from galenic.data.limits import is_ours
+from galenic.work.ends import is_ours
 
 ANSWERS = ("predict", "embed", "attribute", "explain", "importance", "codes", "offsets")
 """What models are asked for."""

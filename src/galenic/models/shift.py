@@ -10,7 +10,8 @@ import pandas as pd
 from anndata import AnnData
 
 from galenic.data.checks import first
-from galenic.data.expression import align, modality
+from galenic.data.expression import SMALLEST_SHARE, align, modality
+from galenic.models.saved import explained
 
 USUAL = "usual.expression"
 """Array of a fitted model: distance and level of each of its training cells."""
@@ -60,6 +61,7 @@ def usual(z: np.ndarray) -> np.ndarray:
     return found[~np.isnan(found).any(axis=1)]
 
 
+@explained
 def shift(model: Any, cells: AnnData) -> pd.DataFrame:
     """Measure how far new samples lie from the cells that a model was fitted on, and warn where they are outside.
 
@@ -75,9 +77,10 @@ def shift(model: Any, cells: AnnData) -> pd.DataFrame:
     pandas.DataFrame
         A row for each sample: ``cell``; ``distance`` (root mean square of z over genes; z = expression less the
         training mean, in training standard deviations) and ``level`` (mean of z); ``extreme`` (share of genes with
-        ``|z| > 3``); ``reach``: the larger deviation of the two from the median training cell, in units of what
-        99 of 100 training cells reach; ``far``: whether that is above 2. Without rows where it cannot be told: of
-        models that read no expression, that were fitted on fewer than 10 cells, or that an earlier version saved.
+        ``|z| > 3``); ``reach``: how far the distance exceeds that of the median training cell, or the level is from
+        it (the larger of the two), in units of what 99 of 100 training cells reach; ``far``: whether that is above 2.
+        Without rows where it cannot be told: of models that read no expression, that were fitted on fewer than 10
+        cells, or that an earlier version saved; of samples with less than half of the genes.
 
     Warns
     -----
@@ -87,10 +90,11 @@ def shift(model: Any, cells: AnnData) -> pd.DataFrame:
 
     Notes
     -----
-    The thresholds are those of the training cells, each judged as if it had been left out. Measured on halves of
-    GDSC (RNA-seq and arrays, 20 to 400 training cells): see ``tests/science/test_sample_shift.py``. A shift that moves
-    single genes by less than two standard deviations and leaves the level where it is can stay unseen: where there are
-    training cells to compare with, :func:`galenic.evaluate.domain_shift` sees more.
+    The thresholds are those of the training cells, each judged as if it had been left out. Of random parts
+    of GDSC (RNA-seq and arrays, 60 draws each of 1, 3, 10 and 100 samples) none was warned of with 400 training
+    cells, 1 % with 100 or 50, and 4 % with 20 (12 % of those of three samples). A shift that moves
+    genes up and down by one standard deviation, and leaves the level where it is, stays unseen: with training cells to
+    compare with, :func:`galenic.evaluate.domain_shift` sees more.
 
     Examples
     --------
@@ -111,21 +115,23 @@ def shift(model: Any, cells: AnnData) -> pd.DataFrame:
         warnings.warn(
             "the model was saved by a version that did not keep how its training cells are spread; whether these "
             "samples lie outside them cannot be told. Fit it anew to be warned.",
-            stacklevel=2,
+            stacklevel=3,
         )
         return nothing
-    if len(known) < FEWEST_CELLS:
+    if len(known) < FEWEST_CELLS or np.isin(genes, cells.var_names.astype(str)).mean() < SMALLEST_SHARE:
         return nothing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # missing genes are told by the prediction
         z = (align(modality(cells, "expression"), genes) - mean) / scale
     found = _measures(z)
     low, middle, high = np.quantile(known, [0.01, 0.5, 0.99], axis=0)
+    low[0] = -np.inf  # a sample cannot be too near: the mean of several is nearer than any cell
     above = found > middle
     reach = (np.where(above, found - middle, middle - found) /
              np.maximum(np.where(above, high - middle, middle - low), NARROWEST)).max(axis=1)  # fmt: skip
-    table = pd.DataFrame({"cell": cells.obs_names.astype(str), "distance": found[:, 0], "level": found[:, 1],
-                          "extreme": _share(np.abs(z) > EXTREME, ~np.isnan(z)), "reach": reach, "far": reach > FAR})  # fmt: skip
+    table = pd.DataFrame(found, columns=list(MEASURES))
+    table.insert(0, "cell", cells.obs_names.astype(str))
+    table = table.assign(extreme=_share(np.abs(z) > EXTREME, ~np.isnan(z)), reach=reach, far=reach > FAR)
     _warn_of(table, low, high)
     return table
 
@@ -146,16 +152,20 @@ def _share(values: np.ndarray, measured: np.ndarray) -> np.ndarray:
 def _warn_of(table: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> None:
     told = table[table["reach"].notna()]
     far = told[told["far"]]
-    together = len(told) >= FEWEST_SAMPLES and told["reach"].median() > 1
-    if not together and len(far) <= SHARE * len(told):
+    if len(far) > SHARE * len(told):
+        who = (
+            f"{len(far):,} of {len(told):,} (first: {first(far['cell'])}) lie more than {FAR:g} times as far out as 99 "
+            "of 100 of them do"
+        )
+    elif len(told) >= FEWEST_SAMPLES and told["reach"].median() > 1:
+        who = f"the median of these {len(told):,} lies farther out than 99 of 100 of them do"
+    else:
         return
-    named = f"{len(far):,} of {len(told):,} samples" + (f" (first: {first(far['cell'])})" if len(far) else "")
     warnings.warn(
-        f"samples should resemble the cells that the model was fitted on; {named} are more than {FAR:g} times as far "
-        f"from the average training cell as 99 of 100 training cells, and {told['extreme'].median():.0%} of the genes "
-        f"of the median sample lie more than {EXTREME:g} standard deviations out. Mean z over genes is "
-        f"{told['level'].median():+.2f} (training cells: {low[1]:+.2f} to {high[1]:+.2f}), and the distance "
-        f"{told['distance'].median():.2f} ({low[0]:.2f} to {high[0]:.2f}). Check that expression is on the scale of "
-        "the fit (log or counts, which logarithm, z-scores) and of the same platform; else take the ranks with doubt.",
-        stacklevel=3,
+        f"samples should resemble the cells that the model was fitted on; {who}. In standard deviations of a gene, the "
+        f"median sample is {told['level'].median():+.2f} from their mean (98 of 100 training cells: {low[1]:+.2f} to "
+        f"{high[1]:+.2f}) and at a distance of {told['distance'].median():.2f} (99 of 100: up to {high[0]:.2f}), and "
+        f"{100 * told['extreme'].median():.0f} % of its genes lie more than {EXTREME:g} out. Check that expression is "
+        "on the scale of the fit (counts or a logarithm, and which; z-scores) and of its platform, or doubt the ranks.",
+        stacklevel=4,
     )

@@ -33,6 +33,8 @@ COLUMNS = (
     ("recall_at_1pct", "all"),
     ("found_beyond_chance", "all"),
     ("auroc", "all"),
+    ("auprc", "all"),
+    ("balanced_accuracy", "all"),
     ("auroc_pooled", "moa"),
     ("auroc_pooled", "target"),
     ("r2", "all"),

@@ -190,9 +190,11 @@ def glossary(run: Run, shown: Sequence[Section] | None = None) -> Section | None
 
 
 def words_of(words: Mapping[str, str], shown: Sequence[Section] | None = None) -> Section | None:
-    """Explanations of words; where sections are given, of those that occur in them."""
+    """Explanations of words; where sections are given, of those that occur in them or in what explains these."""
     if shown is not None:
         text = repr(list(shown)).lower()
+        used = [said for word, said in words.items() if any(part in text for part in _forms(word))]
+        text += " ".join(used).lower()
         words = {word: said for word, said in words.items() if any(part in text for part in _forms(word))}
     return Section("glossary", "Words", "", [Facts(list(words.items()), is_list=True)]) if words else None
 
@@ -202,9 +204,11 @@ def _forms(word: str) -> list[str]:
 
     >>> _forms("Fold, seed"), _forms("Structure (Tanimoto)"), _forms("AUROC of a mechanism")
     (['fold', 'seed'], ['structure'], ['auroc'])
+    >>> _forms("Pathway by top genes")
+    ['pathway']
     """
     parts = re.split(r",\s*", re.sub(r"\s*\(.*?\)", "", word).lower())
-    return [re.sub(r" of (a|an|the) .*| of enrichment", "", part) for part in parts]
+    return [re.sub(r" of (a|an|the) .*| of enrichment| by (top|all) .*", "", part) for part in parts]
 
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (

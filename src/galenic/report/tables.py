@@ -19,7 +19,7 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "biomarkers": (".csv", ("drug", "rank", "gene", "weight")),
     "truth": (".csv", ("drug", "feature", "found")),
     "patients": (".csv", ("drug", "cohort", "n", "auroc")),
-    "shift": (".csv", ()),  # of patients by measure and value, of cells by feature, before and after
+    "shift": (".csv", ()),  # of patients by measure, of cells by feature, of samples to predict by cell
     "history": (".csv", ("stage", "member", "epoch")),
     "calibration": (".csv", ("level", "coverage", "n")),
     "atoms": (".csv", ("drug", "name", "smiles", "atom", "element", "contribution")),

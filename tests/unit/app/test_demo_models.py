@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
 from galenic.app.demo import KINDS, folders
 from galenic.app.demo.answers import ANSWERS, of_perturbation
 from galenic.app.demo.parcels import OF_A_MACHINE, packed
+from galenic.models.base import load
+from galenic.models.shift import shift
+from galenic.report.judged import judged
 from galenic.report.run import read
 
 MOST = 2_500_000
@@ -47,7 +51,6 @@ def test_answers_are_of_something(answers: dict[str, pd.DataFrame]) -> None:
 def test_effects_of_unseen_conditions_go_with_what_was_measured() -> None:
     from galenic.app.perturbing import effect_of
     from galenic.data.read.matrices import open_h5ad
-    from galenic.models.base import load
 
     folder = folders()["perturbation"]
     adata, model = open_h5ad(folder / "cells.h5ad"), load(folder)
@@ -57,6 +60,18 @@ def test_effects_of_unseen_conditions_go_with_what_was_measured() -> None:
     assert len(found) == 16
     assert mean["effect"] > 0.6
     assert mean["effect"] > mean["ContextMeanEffect"]
+
+
+def test_the_example_of_cells_tells_the_best_floor_beside_its_auroc() -> None:
+    best = pd.read_csv(folders()["cells"] / "floors_source.csv").set_index("floor")["auroc"].idxmax()
+    (said,) = judged(folders()["cells"])
+    assert f"for its best floor there, {best}: it " in said
+
+
+def test_the_samples_of_the_example_are_like_the_cells_of_its_model() -> None:
+    table = shift(load(folders()["response"]), AnnData(pd.read_csv(folders()["response"] / "cells.csv", index_col=0)))
+    assert len(table)
+    assert not table["far"].any()
 
 
 @pytest.mark.parametrize("kind", KINDS)

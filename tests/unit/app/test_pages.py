@@ -34,6 +34,7 @@ def test_the_page_of_predictions_answers_with_the_example(predict: AppTest) -> N
     assert "most sensitive to" in predict.success[0].value
     assert any("floor" in note.value for note in predict.info)
     assert [one.value for one in predict.header][:2] == ["Answer", "All samples and drugs"]
+    assert any("none lies far outside the cells that the model learned from" in one.value for one in predict.markdown)
     table = predict.dataframe[0].value
     assert len(table) == len(predict.selectbox(key="predict-sample").options) * table["drug"].nunique()
 

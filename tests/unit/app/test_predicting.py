@@ -55,6 +55,15 @@ def test_an_average_sample_is_no_different_from_the_average_cell(model, data: Re
     np.testing.assert_allclose(found.table["difference"], 0, atol=1e-6)
 
 
+def test_samples_on_another_scale_are_warned_of(model, samples: Path, tmp_path: Path) -> None:
+    assert predicting.outside(predicting.predict(model, samples)).startswith("Of 6 samples none lies far outside")
+    (pd.read_csv(samples, index_col=0) + 5).to_csv(tmp_path / "other.csv")
+    with pytest.warns(UserWarning, match="samples should resemble the cells"):
+        found = predicting.predict(model, tmp_path / "other.csv")
+    assert predicting.outside(found).startswith("Of 6 samples 6 lie far outside")
+    assert found.shift["cell"].tolist() == list(dict.fromkeys(found.table["cell"]))
+
+
 def test_genes_that_are_missing_are_counted(model, samples: Path, tmp_path: Path) -> None:
     pd.read_csv(samples, index_col=0).iloc[:, :40].to_csv(tmp_path / "few.csv")
     with pytest.warns(UserWarning, match="20 of 60 features of expression are missing"):

@@ -57,7 +57,7 @@ def test_lists_of_the_same_profile_find_it_too(reference: Any) -> None:
 
 
 def test_what_acts_against_is_last_among_what_acts_alike(reference: Any) -> None:
-    alike = searching.ask(reference, Query(name="compound 4"), k=40).hits["pert_name"].tolist()
+    alike = searching.ask(reference, Query(name="compound 4"), k=60).hits["pert_name"].tolist()
     against = searching.ask(reference, Query(name="compound 4", reverse=True), k=5).hits["pert_name"]
     places = [alike.index(name) / len(alike) for name in against]
     assert np.mean(places) > 0.7

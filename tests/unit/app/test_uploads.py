@@ -89,3 +89,7 @@ def test_windows_that_stay_closed_are_swept_and_no_others() -> None:
     assert not kept["closed"].shelf
     for one in kept.values():
         one.close()
+
+
+def test_no_window_is_open_where_streamlit_does_not_run() -> None:
+    assert not windows._is_open("a session of before")

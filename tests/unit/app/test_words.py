@@ -127,3 +127,38 @@ def test_progress_of_steps_inside_reaches_the_page() -> None:
         (0.0, "Fits: 0 of 4 (networks: 1 of 2)"),
         (0.25, "Fits: 1 of 4"),
     ]
+
+
+def test_uploads_are_told_of_by_the_names_that_the_user_gave() -> None:
+    def script() -> None:
+        from galenic.app.uploads import stored
+        from galenic.app.windows import window
+        from galenic.app.words import refusals_told
+        from galenic.data.read import table
+
+        folder = window()
+        folder.known["one"] = given = stored(folder.path, "my tumours.csv", b"\x00\x01")
+        with refusals_told():
+            table(given.path)
+
+    page = AppTest.from_function(script, default_timeout=30).run()
+    said = page.error[0].value.replace("\\", "")
+    assert said.startswith("my tumours.csv should hold text")
+
+
+def test_a_table_of_text_is_text_and_can_be_scrolled_by_the_keyboard() -> None:
+    def script() -> None:
+        import pandas as pd
+
+        from galenic.app.parts import text_table
+
+        rows = pd.DataFrame({"<b>model": ["<script>alert(1)</script>", "Ridge"], "n": [1.0, 2.5]})
+        text_table(rows, "Scores of 'ours'", pd.DataFrame({"<b>model": [False, True], "n": [False, False]}))
+
+    (shown,) = AppTest.from_function(script, default_timeout=30).run().get("html")
+    said = shown.proto.body
+    assert "<script>" not in said
+    assert "<b>" not in said
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in said
+    assert "<strong>Ridge</strong>" in said
+    assert "tabindex='0' role='region' aria-label='Scores of &#x27;ours&#x27;'" in said

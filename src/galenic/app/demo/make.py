@@ -77,7 +77,7 @@ def cells(work: Path, out: Path) -> None:
     subclones(work)
     galenic(work, "fit scatd transfer --bulk bulk.h5ad --target cells.h5ad --out cells --widths 32 --n-latent 8 "
                   "--n-folds 3 --by cluster --truth label --truth-convention sensitive=1")  # fmt: skip
-    packed(work / "cells", out / "cells", [*TABLES, "floors", "model"])
+    packed(work / "cells", out / "cells", [*TABLES, "floors", "floors_source", "model"])
     shutil.copy(work / "cells.h5ad", out / "cells" / "cells.h5ad")
 
 

@@ -49,15 +49,17 @@ def profiles(work: Path) -> None:
     """``profiles.h5ad``: compounds in three cell lines; ``query.csv``: some in a fourth; ``up.txt``, ``down.txt``."""
     from galenic.data import simulate
 
-    n = 40
+    n = 50
     adata = simulate.profiles(n_perturbagens=n, n_genes=100, n_cells=4, stress=0.3, noise=0.8, seed=SEED)
     compound = adata.obs["pert_id"].str[-5:].astype(int).to_numpy()
     mechanism = compound % adata.obs["moa"].nunique()
     # With few genes a mechanism hardly shows; what its compounds share is made twice as strong.
     adata.X = adata.X + pd.DataFrame(adata.X).groupby(mechanism).transform("mean").to_numpy(np.float32)
-    # Structures of one scaffold for each mechanism: in both, mechanisms take turns.
-    drugs = simulate.screen(n_cells=4, n_drugs=n, n_genes=100, seed=SEED)[0].drugs
-    adata.obs["smiles"] = drugs["smiles"].to_numpy()[compound]
+    # Structures of one scaffold for each mechanism: the drugs of a family share one.
+    drugs = simulate.screen(n_cells=4, n_drugs=2 * n, n_genes=200, seed=SEED)[0].drugs
+    families = list(drugs.groupby("moa", sort=False)["smiles"].agg(list))
+    turn = compound // adata.obs["moa"].nunique()
+    adata.obs["smiles"] = [families[kind][place] for kind, place in zip(mechanism, turn, strict=True)]
     adata.obs["target"] = [f"TARGET{number + 1}" for number in mechanism]
     is_asked = (adata.obs["cell"] == "MCF7").to_numpy()
     adata[~is_asked].copy().write_h5ad(work / "profiles.h5ad", compression="gzip")

@@ -141,8 +141,9 @@ def _genes(found: Effect, context: str, name: str) -> None:
         len(found.genes) > 20) else len(found.genes)  # fmt: skip
     said = (
         "Effects are differences of logs to untreated cells. Spread: standard deviation of the measured effect over "
-        "other cell types. Floors are averages of measured effects: of this drug in other cell types, of all drugs in "
-        "this cell type, and of all drugs everywhere."
+        "other cell types. Steadiness: the size of the effect beside it, as in the figure. Floors are averages of "
+        "measured effects: of this drug in other cell types, of all drugs in this cell type, and of all drugs "
+        "everywhere."
     )
     parts.table(found.genes.head(n).rename(columns=COLUMN_NAMES), said)
     words.download("Download all genes (CSV)", found.genes, f"{name} in {context}.csv".replace("/", "_"),

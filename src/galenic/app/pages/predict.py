@@ -13,6 +13,10 @@ from galenic.plots.figures.ranked import ranked_drugs
 
 MOST = 15
 """Drugs that are drawn unless more are asked for."""
+REACH = (
+    "In standard deviations of a gene: level is the mean of all genes, distance their root mean square; extreme is the "
+    "share of genes more than 3 out; reach is how far out a sample lies, where 99 of 100 training cells lie within 1."
+)
 
 
 def page() -> None:
@@ -100,4 +104,8 @@ def _details(found: predicting.Prediction) -> None:
     if genes:
         st.write(f"The model reads {genes[1]:,} genes; {genes[0]:,} of them are in the file.")
         st.progress(genes[0] / max(genes[1], 1), text=f"{genes[0] / max(genes[1], 1):.0%} of the genes found")
+    if said := predicting.outside(found):
+        st.write(said)
+        with st.expander("How far out each sample lies"):
+            parts.table(found.shift.rename(columns={"cell": "sample"}), REACH)
     parts.coverage(found.coverage)

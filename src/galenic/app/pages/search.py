@@ -152,8 +152,9 @@ def _hits(answer: Any) -> None:
         for name in table if table[name].dtype.kind == "f"
     }  # fmt: skip
     if "above chance pairs" in table:
+        table["above chance pairs"] *= 100
         columns["above chance pairs"] = st.column_config.ProgressColumn(
-            format="percent", min_value=0, max_value=1, help=searching.HELP["above chance pairs"]
+            format="%.1f %%", min_value=0, max_value=100, help=searching.HELP["above chance pairs"]
         )
     st.dataframe(table, hide_index=True, column_config=columns, height=388, alt="Hits, the first on top")
     st.caption(f"The first {len(table):,} hits. Hold the pointer over a heading to read what it means.")

@@ -13,8 +13,9 @@ from typing import IO, Literal, cast
 import h5py
 
 from galenic.data.checks import first, require_file
-from galenic.data.limits import is_ours, unpacked
+from galenic.data.limits import unpacked
 from galenic.work.atomic import NoRoomError, written
+from galenic.work.ends import is_ours
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 GZIP = b"\x1f\x8b"

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from galenic.data.checks import first, require_file
 from galenic.data.gctx.sound import require_places_in, require_sound
-from galenic.data.limits import is_ours
+from galenic.work.ends import is_ours
 
 SPARSE = ("X", "raw/X", "layers", "obsm", "varm", "obsp", "varp")
 """Where such a file may hold sparse matrices."""

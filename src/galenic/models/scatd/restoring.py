@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from galenic.models.scatd.network import CellClassifier, CellFunction, Placed
 from galenic.models.scatd.presets import Recipe, new_net
+from galenic.train import seeded
 
 
 def function_of(spec: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> CellFunction:
@@ -29,16 +31,22 @@ def function_of(spec: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Ce
     known = spec["encoder"]
     placed = Placed(arrays["placed/places"].tolist(), known["n_features"], None, None)
     placed.load_state_dict({name: torch.from_numpy(np.array(arrays[f"placed/{name}"])) for name in placed.state_dict()})
-    networks = [_network(known, arrays, number) for number in range(spec["n_members"])]
+    empty = _empty(known)
+    networks = [_network(empty, arrays, number) for number in range(spec["n_members"])]
     return CellFunction(weights, intercepts, networks, weight, placed).eval()
 
 
-def _network(known: Mapping[str, Any], arrays: Mapping[str, np.ndarray], number: int) -> nn.Module:
+def _empty(known: Mapping[str, Any]) -> nn.Module:
+    """A network whose weights are to be replaced: on the "meta" device spectral norms take longer than drawing them."""
     recipe = Recipe.of_json(known["recipe"])
-    with torch.device("meta"), warnings.catch_warnings():  # first weights would be drawn only to be replaced
+    with seeded(0), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         vae = new_net(recipe, known["n_features"])
-        net = CellClassifier(vae.encoder, recipe.n_latent, critic=known["critic"])
+        return CellClassifier(vae.encoder, recipe.n_latent, critic=known["critic"])
+
+
+def _network(empty: nn.Module, arrays: Mapping[str, np.ndarray], number: int) -> nn.Module:
+    net = copy.deepcopy(empty)
     state = {}
     for name, like in net.state_dict().items():
         saved = arrays[f"member {number}/{name}"] if f"member {number}/{name}" in arrays else arrays[name]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import tracemalloc
 import warnings
 from dataclasses import fields, replace
@@ -16,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData, read_h5ad
+from commands import program
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
@@ -124,7 +123,7 @@ def test_a_saved_encoder_answers_bit_equal_in_a_new_process(use_rep: str | None,
         "model = galenic.load(folder + '/model'); cells = anndata.read_h5ad(folder + '/cells.h5ad');"
         "numpy.save(folder + '/z.npy', numpy.stack(model.distribution(cells)))"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code, tmp_path], check=True)
+    program(code, tmp_path)
     np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), np.stack(model.distribution(cells)))
     again = galenic.load(tmp_path / "model")
     assert again == model
