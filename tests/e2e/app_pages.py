@@ -129,6 +129,7 @@ class App:
 
     def upload(self, key: str, name: str, content: bytes) -> None:
         """Hand over a file of this name."""
+        self.settle()  # what is drawn anew loses what was handed over
         given = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
         self.at(key).locator("input[type=file]").set_input_files(given)
 

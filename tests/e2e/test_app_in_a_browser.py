@@ -269,9 +269,11 @@ def give_screen(app: App) -> None:
     files = training.example()
     responses = pd.read_csv(io.BytesIO(files["responses.csv"]))
     responses = responses[responses.columns[::-1]].rename(columns={"cell": "CELL_LINE_NAME", "drug": "DRUG_NAME"})
-    app.upload("train-response", "screen.csv", responses.to_csv(index=False).encode())
-    app.upload("train-expression", "expression.csv", files["expression.csv"])
-    app.upload("train-drugs", "drugs.csv", files["drugs.csv"])
+    given = {"response": responses.to_csv(index=False).encode(), "expression": files["expression.csv"],
+             "drugs": files["drugs.csv"]}  # fmt: skip
+    for what, content in given.items():
+        app.upload(f"train-{what}", f"{what}.csv", content)
+        app.at(f"train-{what}").get_by_text(f"{what}.csv").wait_for()
     app.page.get_by_text("Stay on this page until it is done").wait_for()
     app.settle()
 

@@ -105,6 +105,38 @@ def test_files(name: str, tmp_path: Path) -> None:
     assert outcome(how, tmp_path / file) == "refused"
 
 
+def test_a_column_called_by_5000_digits(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"sig_id,7157," + b"9" * 5000 + b",1956\np,1,2,3\n")
+    assert outcome(read.profiles, tmp_path / "a.csv") in ("read", "refused")
+
+
+def test_a_header_that_is_shorter_than_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\t5.1\t6.2\nEGFR\ty\t7.3\t8.4\n")
+    assert outcome(read.matrix, tmp_path / "a.csv") in ("read", "refused")
+
+
+def test_parquet_without_a_column(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({}), tmp_path / "a.parquet")
+    assert outcome(read.matrix, tmp_path / "a.parquet") == "refused"
+
+
+@pytest.mark.parametrize(
+    "row", ['r="99999999999999999999"', "r = '1048577000'", 'r="&#49;048577000"', 'r="0' + "9" * 300 + '"']
+)
+@pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/worksheets/table.bin"])
+def test_a_row_far_below_in_a_spreadsheet(row: str, part: str, tmp_path: Path) -> None:
+    """Libraries make every row up to it; it may be spelled in many ways, in a part of any name."""
+    written = io.BytesIO()
+    pd.DataFrame({"cell": ["A549", "PC9"], "TP53": [0.5, 1.5]}).to_excel(written, index=False)
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(tmp_path / "a.xlsx", "w") as changed:
+        for name in source.namelist():
+            text = source.read(name).decode().replace('<row r="3"', f"<row {row}")
+            changed.writestr(
+                part if name.endswith("sheet1.xml") else name, text.replace("xl/worksheets/sheet1.xml", part)
+            )
+    assert outcome(read.table, tmp_path / "a.xlsx") == "refused"
+
+
 @pytest.mark.parametrize("values", [[[1, 2]], [{"a": 1}], [b"\xff"]])
 def test_columns_of_lists_records_and_bytes(values: list[object], tmp_path: Path) -> None:
     parquet.write_table(pa.table({"cell": ["a"], "drug": values, "ln_ic50": [0.5]}), tmp_path / "a.csv")

@@ -85,7 +85,7 @@ def judged(chosen: choose.Chosen) -> list[str]:
 
 def figure(drawn: Any, words_for_it: str, *, key: str) -> None:
     """A figure, in the colours of the page, with a sentence that says what it shows."""
-    drawn.update_layout(title=None)
+    drawn.update_layout(title=None, modebar_orientation="v")  # across it would hide the legend on a phone
     ink = INK["dark" if st.context.theme.type == "dark" else "light"]
     for update in (drawn.update_xaxes, drawn.update_yaxes):
         update(tickfont_color=ink, title_font_color=ink)

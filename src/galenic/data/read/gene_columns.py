@@ -152,7 +152,7 @@ def _called_so(names: list[str], numbers: np.ndarray, table: pd.DataFrame, name:
     }
     if not look_like_mouse([cleaned[i] for i in free]):
         del by_kind["mouse symbol"]
-    if {int(cleaned[i]) for i in by_kind["entrez"]} == set(range(1, len(by_kind["entrez"]) + 1)):
+    if {cleaned[i] for i in by_kind["entrez"]} == {str(number + 1) for number in range(len(by_kind["entrez"]))}:
         del by_kind["entrez"]  # columns without names that were counted
     kind = max(by_kind, key=lambda one: len(by_kind[one]))
     found = by_kind[kind]

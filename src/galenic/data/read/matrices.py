@@ -143,7 +143,9 @@ def matrix(
     if index is not None and index not in raw.labels:
         raise ValueError(f"{raw.name} should have a column {index!r}; it has {first(raw.labels, 8)}. Correct index=.")
     chosen = index if index is not None else id_column(raw)
-    ids = as_ids(raw.labels[chosen])
+    named = raw.labels[chosen]
+    # Of two without a name, the second stands next to a counter of rows.
+    ids = as_ids(named if isinstance(named, pd.Series) else named.iloc[:, -1])
     missing = ids.isna().to_numpy()
     if missing.any():
         raise ValueError(
@@ -272,6 +274,8 @@ def _from_anndata(adata: AnnData, name: str) -> RawMatrix:
 
 def _from_frame(frame: pd.DataFrame, name: str) -> RawMatrix:
     columns = [str(column) for column in frame.columns]
+    if not columns:
+        raise ValueError(f"{name} should have a column of ids and one for each gene; it has none. Export it again.")
     frame = frame.set_axis(range(len(columns)), axis=1)
     text = {i: column for i, column in enumerate(columns) if i and not _is_numeric(frame[i])}
     is_label = _label_columns(columns, text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from xml.parsers import expat
 
 from galenic.data.limits import memory_left
 
-CELL = re.compile(rb'<(?:\w+:)?(c|row)\b[^>]{0,200}?\br="([A-Z]{0,9})(\d{1,12})"')
-"""Places of cells and rows, as sheets say them."""
+PLACE = re.compile(r"([A-Z]{0,9})(\d{1,12})")
+"""How a cell or a row says where it is; of longer numbers the first digits are large enough."""
 OF_A_CELL = 8
 """Bytes of an empty cell in memory."""
 LARGEST_RATIO = 200
@@ -23,9 +25,9 @@ def require_sheets(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(part.file_size for part in archive.infolist())
-            sheets = [part for part in archive.infolist() if re.search(r"sheet[^/]*\.xml$", part.filename, re.I)]
             most = max(SMALL, LARGEST_RATIO * path.stat().st_size)
-            cells = max((_extent(archive, part) for part in sheets), default=0) if size <= most else 0
+            # Which parts are sheets is said elsewhere in the file, by whatever names.
+            cells = max((_extent(archive, part) for part in archive.infolist()), default=0) if size <= most else 0
     except Exception as error:
         raise ValueError(
             f"{path.name} should be a whole xlsx file; it cannot be read ({type(error).__name__}: {str(error)[:200]}). "
@@ -40,22 +42,28 @@ def require_sheets(path: Path) -> None:
 
 
 def _extent(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
-    """Rows x columns of the rectangle that holds every cell."""
+    """Rows x columns of the rectangle that holds every cell; 0 of what is no XML."""
     n_rows = n_columns = 0
-    with archive.open(part) as stream:
-        rest = b""
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal n_rows, n_columns
+        what = name.rpartition(":")[2]
+        place = PLACE.match(attributes.get("r", "").upper().lstrip("0")) if what in ("c", "row") else None
+        if place is not None:
+            n_rows = max(n_rows, int(place[2]))
+            n_columns = max(n_columns, _number(place[1])) if what == "c" else n_columns
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    with archive.open(part) as stream, suppress(expat.ExpatError):
         while block := stream.read(PART):
-            text = rest + block
-            for what, letters, digits in CELL.findall(text):
-                n_rows = max(n_rows, int(digits))
-                n_columns = max(n_columns, _number(letters)) if what == b"c" else n_columns
-            rest = text[-300:]
+            parser.Parse(block, False)
     return n_rows * max(n_columns, 1)
 
 
-def _number(letters: bytes) -> int:
+def _number(letters: str) -> int:
     """A column by its letters: A is 1, AA is 27."""
     number = 0
     for letter in letters:
-        number = 26 * number + letter - 64
+        number = 26 * number + ord(letter) - 64
     return number
