@@ -7,6 +7,7 @@
 #   make nightly         fuzzing of every reader, and fits that are killed and resumed (some hours)
 #   make docs            the documentation, in docs/_build
 # The tests run on every core, a file at a time, with one thread each: threads that wait for each other cost more than they save.
+# In the order of their folders, so that no long file is begun last.
 # TORCH_INDEX=URL takes torch from another index, for example one with wheels for the CPU only.
 
 PYTHON ?= python3
@@ -39,7 +40,7 @@ demo: $(VENV)/.installed
 	$(BIN)/galenic demo --out demo --overwrite
 
 test: $(VENV)/.installed-dev-$(EXTRAS) $(if $(filter all,$(EXTRAS)),browser)
-	GALENIC_EXTRAS=$(EXTRAS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST)
+	GALENIC_EXTRAS=$(EXTRAS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # Debian's Chromium, put there where that needs no question; where it cannot be, the tests in a browser say so and skip.
 browser:
