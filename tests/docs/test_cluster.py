@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,13 @@ def test_the_program_for_slurm_runs_on_workers_of_this_machine(folder: Path, mon
                 dashboard_address=None, silence_logs=50,
             )  # fmt: skip
 
-        def scale(self, jobs: int) -> Any:
-            return super().scale(jobs)
+        def scale(self, jobs: int) -> None:
+            super().scale(jobs)
+            # The page waits an hour for a first worker, as one does in a queue.
+            began = time.monotonic()
+            while not self.scheduler.workers:
+                assert time.monotonic() - began < 90, "no worker came"
+                time.sleep(0.1)
 
     module = types.ModuleType("dask_jobqueue")
     module.SLURMCluster = SLURMCluster  # type: ignore[attr-defined]
