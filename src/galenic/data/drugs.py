@@ -20,6 +20,9 @@ from rdkit.rdBase import BlockLogs
 
 from galenic.data.checks import first, require_columns, require_unique
 
+SENSITIVE, RESISTANT = (0.102, 0.435, 0.824), (0.851, 0.478, 0.024)
+"""Red, green and blue, 0 to 1: the colours of the same names in ``galenic.plots.palette``, which a test holds equal."""
+
 # fmt: off
 ELEMENTS = (
     "C", "N", "O", "S", "F", "Si", "P", "Cl", "Br", "Mg", "Na", "Ca", "Fe", "As", "Al",
@@ -349,7 +352,7 @@ def draw_atoms(smiles: str, contributions: Sequence[float], *, width: int = 420,
     strongest = max((abs(value) for value in contributions), default=0.0) or 1.0
     colours = {}
     for atom, value in enumerate(map(float, contributions)):
-        share, colour = abs(value) / strongest, (0.23, 0.51, 0.77) if value < 0 else (0.85, 0.51, 0.17)
+        share, colour = abs(value) / strongest, SENSITIVE if value < 0 else RESISTANT
         colours[atom] = tuple(1 - share * (1 - part) for part in colour)
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
     options: Any = drawer.drawOptions()

@@ -22,6 +22,7 @@ from galenic.data.drugs import (
     standardise,
     tanimoto,
 )
+from galenic.plots import palette
 
 IMATINIB = "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
 ERLOTINIB = "COCCOc1cc2ncnc(Nc3cccc(C#C)c3)c2cc1OCCOC"
@@ -306,7 +307,10 @@ def test_atom_names_follow_the_spelling() -> None:
         atom_names("C(")
 
 
-BLUE, ORANGE, WHITE = (0.23, 0.51, 0.77), (0.85, 0.51, 0.17), (1.0, 1.0, 1.0)
+BLUE, ORANGE, WHITE = (
+    tuple(int(text[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    for text in (palette.SENSITIVE, palette.RESISTANT, "#ffffff")
+)  # of every other figure
 
 
 def discs(svg: str) -> list[np.ndarray]:
