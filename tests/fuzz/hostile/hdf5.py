@@ -22,6 +22,8 @@ from galenic.data.read.matrices import open_h5ad
 from hostile.edits import Edit, edited
 from hostile.target import Target
 
+LARGEST = 10_000
+"""Values that an edit makes."""
 SCALARS: tuple[Any, ...] = (
     0,
     -1,
@@ -64,13 +66,14 @@ def _spoil_one(file: h5py.File, place: str, kind: int, what: int) -> None:
         file.move(place, f"{place}x")
     elif kind in (2, 3, 4):
         attributes = dict(found.attrs)
-        n = found.shape[0] if isinstance(found, h5py.Dataset) and found.shape else 3
+        # An edit before this one may have declared a size that nothing should be made of.
+        n = min(found.shape[0], LARGEST) if isinstance(found, h5py.Dataset) and found.shape else 3
         del file[place]
         _replace(file, place, n, what)
         if kind == 4 and place in file:
             for name, value in attributes.items():
                 file[place].attrs[name] = value
-    elif kind == 5 and isinstance(found, h5py.Dataset) and found.shape:
+    elif kind == 5 and isinstance(found, h5py.Dataset) and found.shape and found.size <= LARGEST:
         values = found[:]
         attributes = dict(found.attrs)
         del file[place]
