@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -173,6 +174,18 @@ def test_a_heap_of_texts_that_ends_nowhere(tmp_path: Path) -> None:
     content[at + 8 : at + 16] = bytes(8)
     path.write_bytes(content)
     assert outcome(open_h5ad, path) == "refused"
+
+
+def test_texts_that_are_said_to_be_something_unknown(tmp_path: Path) -> None:
+    """HDF5 ended the process."""
+    path = tmp_path / "a.h5ad"
+    AnnData(np.eye(2, dtype=np.float32)).write_h5ad(path)
+    content = path.read_bytes()
+    places = [found.start() + 1 for found in re.finditer(re.escape(b"\x19\x01\x01\x00\x10"), content)]
+    assert len(places) > 10
+    for place in places:
+        path.write_bytes(content[:place] + b"\x05" + content[place + 1 :])
+        assert outcome(open_h5ad, path) == "refused"
 
 
 @pytest.mark.parametrize("where", ["0/META/COL", "0/META/ROW/id", "0/META/COL/id"])

@@ -20,6 +20,7 @@ SMALL = 1 << 20
 """Bytes that a dataset may declare and never have written: libraries leave out what holds zeros."""
 DEEPEST = 50
 """Groups within groups."""
+LISTS_OF_NETCDF = (b"DIMENSION_LIST",)
 MATRICES = ("X", "raw/X")
 HEAP = b"GCOL\x01\x00\x00\x00"
 LARGEST_SCANNED = 1 << 28
@@ -44,13 +45,18 @@ def require_sound(file: h5py.File, *, lazy: Callable[[str], bool] = lambda name:
     ------
     ValueError
         If parts lie in other files (links, external or virtual datasets), a dataset declares much more than was
-        written, all together do not fit into memory, or groups are nested without end.
+        written, all together do not fit into memory, groups are nested without end, or a value is a list.
     """
     _require_heaps(Path(file.filename))
     name = Path(file.filename).name
     elsewhere: list[str] = []
     size = 0
+    _require_no_lists(file, "", name)
     for place, kind in _objects(file, name):
+        if not isinstance(kind, h5py.ExternalLink):
+            _require_no_lists(kind, place, name)
+        if isinstance(kind, h5py.Group):
+            continue
         if isinstance(kind, h5py.ExternalLink) or kind.is_virtual or kind.external:
             elsewhere.append(place)
         elif kind.shape is not None and kind.size:
@@ -69,7 +75,7 @@ def require_sound(file: h5py.File, *, lazy: Callable[[str], bool] = lambda name:
 
 
 def _objects(file: h5py.File, name: str) -> Iterator[tuple[str, Any]]:
-    """Every dataset, each once, and every link that leads out of the file."""
+    """Every group and dataset, each once, and every link that leads out of the file."""
     waiting: list[tuple[str, h5py.Group]] = [("", file)]
     seen: set[int] = set()
     while waiting:
@@ -91,8 +97,35 @@ def _objects(file: h5py.File, name: str) -> Iterator[tuple[str, Any]]:
             seen.add(where)
             if isinstance(found, h5py.Group):
                 waiting.append((f"{place}{key}/", found))
-            elif isinstance(found, h5py.Dataset):
+            if isinstance(found, (h5py.Group, h5py.Dataset)):
                 yield f"{place}{key}", found
+
+
+def _require_no_lists(found: h5py.Group | h5py.Dataset, place: str, name: str) -> None:
+    """Raise ``ValueError`` where values are lists: HDF5 trusts the lengths that a damaged file gives them.
+
+    Neither AnnData nor a GCTX has them. Attributes of netCDF do, and nobody reads these.
+    """
+    kinds = {place: found.id.get_type()} if isinstance(found, h5py.Dataset) else {}
+    for number in range(h5py.h5a.get_num_attrs(found.id)):
+        attribute = h5py.h5a.open(found.id, index=number)
+        if attribute.name not in LISTS_OF_NETCDF:
+            kinds[f"{place}.attrs[{attribute.name!r}]"] = attribute.get_type()
+    lists = [place for place, kind in kinds.items() if _is_list(kind)]
+    if lists:
+        raise ValueError(
+            f"{name} should hold numbers and texts; {first(lists)} holds lists. Write the file again with "
+            "AnnData.write_h5ad."
+        )
+
+
+def _is_list(kind: h5py.h5t.TypeID) -> bool:
+    """Whether a type is a list of any length, or holds one."""
+    if isinstance(kind, h5py.h5t.TypeCompoundID):
+        return any(_is_list(kind.get_member_type(number)) for number in range(kind.get_nmembers()))
+    if isinstance(kind, h5py.h5t.TypeArrayID):
+        return _is_list(kind.get_super())
+    return isinstance(kind, h5py.h5t.TypeVlenID)
 
 
 def _require_heaps(path: Path) -> None:
