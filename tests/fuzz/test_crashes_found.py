@@ -6,6 +6,8 @@ import io
 import json
 import pickle
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -34,6 +36,17 @@ from galenic.foundation.weights import read_pickle, read_tensors
 from galenic.models.base import load
 from galenic.report import run as runs
 from galenic.search.index import SimilarityIndex
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from galenic.data.read.matrices import open_h5ad
+from hostile.law import outcome
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(outcome(open_h5ad, Path(sys.argv[1])), before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+"""Says how reading a file ended, and the memory of the process before and at most."""
 
 
 def split(path: Path) -> None:
@@ -186,6 +199,35 @@ def test_texts_that_are_said_to_be_something_unknown(tmp_path: Path) -> None:
     for place in places:
         path.write_bytes(content[:place] + b"\x05" + content[place + 1 :])
         assert outcome(open_h5ad, path) == "refused"
+
+
+def test_a_heap_of_names_whose_free_places_go_round(tmp_path: Path) -> None:
+    """HDF5 noted each of them until the memory of the machine was full."""
+    path = tmp_path / "a.h5ad"
+    AnnData(np.eye(2, dtype=np.float32)).write_h5ad(path)
+    content = bytearray(path.read_bytes())
+    at = content.find(b"HEAP")
+    free, names = (int.from_bytes(content[place : place + 8], "little") for place in (at + 16, at + 24))
+    content[names + free : names + free + 8] = free.to_bytes(8, "little")
+    path.write_bytes(content)
+    command = [sys.executable, "-c", PEAK, str(path), str(Path(__file__).parent)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    said, before, after = done.stdout.split()
+    assert said == "refused"
+    assert int(after) - int(before) < 700_000  # kB
+
+
+@pytest.mark.parametrize("name", ["uns/steps", "obs/x", "var/x"])
+def test_a_value_that_is_nothing(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.h5ad"
+    adata = AnnData(np.eye(2, dtype=np.float32), uns={"steps": ["cut"]})
+    adata.obs["x"], adata.var["x"] = ["a", "b"], ["a", "b"]
+    adata.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = h5py.Empty("f4")
+    for how in (read.matrix, read.profiles):
+        outcome(how, path)
 
 
 @pytest.mark.parametrize("where", ["0/META/COL", "0/META/ROW/id", "0/META/COL/id"])

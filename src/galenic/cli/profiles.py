@@ -249,6 +249,8 @@ def _write(adata: AnnData, out: str, kind: str, flags: ProfileFlags) -> None:
 
 
 def _summarise(adata: AnnData, out: str) -> None:
+    from galenic.data.checks import steps_of
+
     lines = [f"{adata.n_obs:,} profiles x {adata.n_vars:,} genes: {out}"]
     for name, what in (("pert_id", "perturbagens"), ("cell", "cells"), ("plate", "plates")):
         if name in adata.obs:
@@ -256,7 +258,7 @@ def _summarise(adata: AnnData, out: str) -> None:
     if "pert_type" in adata.obs:
         counts = adata.obs["pert_type"].astype("object").fillna("unknown").value_counts()
         lines.append(", ".join(f"{name} {count:,}" for name, count in counts.items()))
-    typer.echo("\n".join([*lines, *(f"- {step}" for step in adata.uns.get("steps", ()))]))
+    typer.echo("\n".join([*lines, *(f"- {step}" for step in steps_of(adata.uns))]))
 
 
 def phases_of(files: list[str]) -> list[str]:

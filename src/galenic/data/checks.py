@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from galenic.work.near import nearest_name
@@ -16,6 +17,18 @@ def first(names: Iterable[object], n: int = 3) -> str:
     names = [str(name) for name in names]
     shown = ", ".join(repr(name) for name in names[:n])
     return shown + (f" and {len(names) - n:,} more" if len(names) > n else "")
+
+
+def steps_of(told: Mapping[str, object]) -> list[str]:
+    """What was done to data, a line each, from their ``uns``; nothing where something else is called ``"steps"``.
+
+    Examples
+    --------
+    >>> steps_of({"steps": ["cut at 10"]}), steps_of({"steps": "cut"}), steps_of({})
+    (['cut at 10'], [], [])
+    """
+    steps = told.get("steps")
+    return [str(step) for step in steps] if isinstance(steps, (list, tuple, np.ndarray)) and np.ndim(steps) == 1 else []
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> None:

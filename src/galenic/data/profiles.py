@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.checks import first
+from galenic.data.checks import first, steps_of
 from galenic.data.gctx.metadata import as_names, as_text, canonical_profiles
 from galenic.data.gctx.selection import require_memory
 from galenic.data.response import COVERAGE_COLUMNS
@@ -193,7 +193,7 @@ def join_phases(phases: Mapping[str, AnnData]) -> tuple[AnnData, pd.DataFrame]:
             rows = rows.toarray() if hasattr(rows, "toarray") else np.asarray(rows)
             X[start + i : start + i + len(rows)] = rows[:, genes]
         start += adata.n_obs
-        steps += [f"{name}: {step}" for step in adata.uns.get("steps", ())]
+        steps += [f"{name}: {step}" for step in steps_of(adata.uns)]
     joined = AnnData(X=X, obs=tables.obs, var=tables.var)
     joined.uns["steps"] = [*steps, f"joined {first(phases, 4)} by gene id", *coverage_lines(tables.coverage)]
     return joined, tables.coverage

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.checks import first, require_columns
+from galenic.data.checks import first, require_columns, steps_of
 from galenic.data.gctx.metadata import as_text
 
 TO_DEVIATION = 1.4826
@@ -232,7 +232,7 @@ def clipped(values: np.ndarray, clip: float | None) -> list[str]:
 
 def with_steps(result: AnnData, before: AnnData, steps: Sequence[str]) -> AnnData:
     """``result`` with the steps of ``before`` and the new ones in ``uns``."""
-    result.uns["steps"] = [*(str(step) for step in before.uns.get("steps", ())), *steps]
+    result.uns["steps"] = [*steps_of(before.uns), *steps]
     return result
 
 

@@ -15,8 +15,9 @@ from anndata import AnnData
 from galenic.data.checks import first, require_unique
 from galenic.data.gctx.metadata import MISSING_NUMBER, as_text, released_names
 from galenic.data.gctx.sniff import damage_explained, open_hdf5, written_whole
-from galenic.data.gctx.sound import LARGEST_RATIO, require_places, require_sound
 from galenic.data.gctx.source import Block, runs, sorted_places, windows
+from galenic.data.hdf5.places import require_places
+from galenic.data.hdf5.sound import LARGEST_RATIO, require_sound
 
 MATRIX = "0/DATA/0/matrix"
 PROFILES, GENES = "0/META/COL", "0/META/ROW"
@@ -45,8 +46,9 @@ class GctxFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.name = self.path.name
+        with damage_explained(self.path):
+            require_sound(self.path, lazy=lambda place: place == MATRIX)
         with open_hdf5(self.path) as file:
-            require_sound(file, lazy=lambda place: place == MATRIX)
             matrix = file[MATRIX]
             self._require_shape(file, matrix)
             self.profiles = self._metadata(file, PROFILES, "profile ids")

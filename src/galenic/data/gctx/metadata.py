@@ -79,7 +79,13 @@ def as_text(values: Iterable[object]) -> np.ndarray:
     >>> as_text([5720.0, b"AB ", None]).tolist()
     ['5720', 'AB', '']
     """
-    codes, distinct = pd.factorize(np.asarray(values, dtype="object"), use_na_sentinel=False)
+    try:
+        codes, distinct = pd.factorize(np.asarray(values, dtype="object"), use_na_sentinel=False)
+    except (TypeError, ValueError) as error:  # lists, records, parts of HDF5 that are empty
+        raise ValueError(
+            f"metadata should be numbers and texts, one for each row; they hold something else ({error}). Leave that "
+            "column out."
+        ) from error
     return np.array([_text(value) for value in distinct], dtype="object")[codes]
 
 

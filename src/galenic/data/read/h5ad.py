@@ -10,7 +10,8 @@ import h5py
 from anndata import AnnData
 
 from galenic.data.checks import first, require_file
-from galenic.data.gctx.sound import require_places_in, require_sound
+from galenic.data.hdf5.places import require_places_in
+from galenic.data.hdf5.sound import require_sound
 from galenic.work.ends import is_ours
 
 SPARSE = ("X", "raw/X", "layers", "obsm", "varm", "obsp", "varp")
@@ -30,6 +31,7 @@ def require_sound_h5ad(path: str | Path, *, lazy: bool) -> None:
         Whether its matrix will be read a block at a time: it may then be larger than the memory.
     """
     path = require_file(path, "an h5ad file")
+    require_sound(path, lazy=lambda place: lazy and place in IN_PARTS)
     with h5py.File(path) as file:
         missing = {"obs", "var"} - set(file)
         if missing:
@@ -37,7 +39,6 @@ def require_sound_h5ad(path: str | Path, *, lazy: bool) -> None:
                 f"{path.name} should be a whole h5ad file; it has no {first(sorted(missing))}. Write it again with "
                 "AnnData.write_h5ad, or convert it if it is another kind of HDF5."
             )
-        require_sound(file, lazy=lambda place: lazy and place in IN_PARTS)
         require_places_in(file, [place for part in SPARSE for place in _groups(file, part)], path.name)
 
 

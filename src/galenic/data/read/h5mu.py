@@ -9,7 +9,9 @@ from anndata import AnnData
 from anndata.io import read_elem
 
 from galenic.data.checks import first
-from galenic.data.gctx.sound import require_places_in, require_sound
+from galenic.data.hdf5.places import require_places_in
+from galenic.data.hdf5.sound import require_sound
+from galenic.data.hdf5.trust import little_memory
 from galenic.data.read.h5ad import SPARSE
 
 EXPRESSION = ("rna", "gex")
@@ -20,7 +22,7 @@ def is_mudata(path: str | Path) -> bool:
     """Whether a file is HDF5 that holds modalities."""
     if not h5py.is_hdf5(path):
         return False
-    with h5py.File(path) as file:
+    with little_memory(), h5py.File(path) as file:
         # Not by its attribute: until a file is known to be sound, texts in it are not read.
         return "mod" in file and "X" not in file
 
@@ -39,6 +41,7 @@ def read_expression(path: str | Path) -> AnnData:
         If no modality is called so and there are several, or the file is damaged.
     """
     path = Path(path)
+    require_sound(path)
     with h5py.File(path) as file:
         names = list(file["mod"])
         name = next((one for one in EXPRESSION if one in names), names[0] if len(names) == 1 else None)
@@ -47,7 +50,6 @@ def read_expression(path: str | Path) -> AnnData:
                 f"the modality of expression should be called {' or '.join(EXPRESSION)}; {path.name} has "
                 f"{first(names) or 'none'}. Write that modality by itself: mudata.mod[name].write_h5ad(file)."
             )
-        require_sound(file, lazy=lambda place: False)
         inside = file[f"mod/{name}"]
         places = [place for part in SPARSE for place in _matrices(inside, part)]
         require_places_in(file, [f"mod/{name}/{place}" for place in places], path.name)

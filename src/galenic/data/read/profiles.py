@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from galenic.data.checks import is_zarr, require_unique
+from galenic.data.checks import is_zarr, require_unique, steps_of
 from galenic.data.gctx.gct import GctFile
 from galenic.data.gctx.gctx import GctxFile, dense_rows
 from galenic.data.gctx.selection import Genes, Rows, Selection, select
@@ -51,7 +51,7 @@ class AnnDataSource:
             self.profiles, self.genes = adata.obs.copy(), adata.var.copy()
             require_unique(self.profiles.index, f"profile ids of {name}")
             require_unique(self.genes.index, f"gene ids of {name}")
-            self.steps = tuple(str(step) for step in adata.uns.get("steps", ()))
+            self.steps = tuple(steps_of(adata.uns))
 
     def blocks(self, rows: np.ndarray, genes: np.ndarray, size: int) -> Iterator[Block]:
         """Blocks of profiles; see :meth:`galenic.data.gctx.source.Source.blocks`."""
