@@ -19,7 +19,7 @@ BY = {
 VALUES = {
     "device": ("cpu", "cuda", "auto"),
     "precision": ("32-true", "bf16-mixed", "16-mixed", "64-true"),
-    "strategy": ("auto", "ddp", "fsdp"),
+    "strategy": ("auto", "ddp"),
     "unit": ("ln_ic50", "ic50", "auc", "viability", "ic50_nm", "log10_ic50", "pic50"),
 }
 """Usual values of flags that take others too."""

@@ -10,6 +10,9 @@ from galenic.train.devices import pick
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 EVERY_NETWORK = "ddp_find_unused_parameters_true"
 """Strategy of "auto": some networks have parts that a stage does not teach."""
+STRATEGIES = ("auto", "ddp")
+"""Every device has a copy of the network. Those that divide it (fsdp, deepspeed) leave each process a part of the
+weights, and no network here is too large for a device."""
 
 
 def launched(
@@ -26,7 +29,8 @@ def launched(
     nodes
         Machines.
     strategy
-        "auto" (every device a copy of the network), or a strategy by Lightning's name: "ddp", "fsdp", ...
+        "auto" or "ddp": every device has a copy of the network; "auto" also trains networks of which a stage leaves
+        parts out.
     precision
         "32-true", "16-mixed", "bf16-mixed" or "64-true".
     device
@@ -43,6 +47,7 @@ def launched(
         devices, nodes = (here, started // here) if devices == nodes == 1 else (devices, nodes)
         asked = devices * nodes
         _require(asked == started, "--devices times --nodes", f"{started:,}, the processes torchrun started", asked)
+    _require(strategy in STRATEGIES, "--strategy", f"one of {', '.join(STRATEGIES)}", repr(strategy))
     _require(precision in PRECISIONS, "--precision", f"one of {', '.join(PRECISIONS)}", precision)
     if devices == nodes == 1 and precision == "32-true" and not started:
         return None
@@ -58,14 +63,7 @@ def launched(
             "leave --devices out."
         ) from error
     chosen = EVERY_NETWORK if strategy == "auto" and devices * nodes > 1 else strategy
-    how = {"devices": devices, "num_nodes": nodes, "strategy": chosen, "precision": precision}
-    try:
-        fabric = Fabric(accelerator=place.type, **how)
-    except ValueError as error:
-        raise ValueError(
-            f"--strategy and --precision should be ones that Lightning knows; received {strategy!r} and {precision!r} "
-            f"({error}). Leave --strategy out."
-        ) from error
+    fabric = Fabric(accelerator=place.type, devices=devices, num_nodes=nodes, strategy=chosen, precision=precision)
     fabric.launch()
     return fabric
 
