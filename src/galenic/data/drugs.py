@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
-from rdkit.Chem.Draw import rdMolDraw2D
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
@@ -331,7 +330,7 @@ def draw_atoms(smiles: str, contributions: Sequence[float], *, width: int = 420,
     Returns
     -------
     str
-        ``<svg>...</svg>``, with a transparent background.
+        ``<svg>...</svg>``, with a transparent background; blank, with a warning, where RDKit lacks what it draws with.
 
     Raises
     ------
@@ -354,16 +353,8 @@ def draw_atoms(smiles: str, contributions: Sequence[float], *, width: int = 420,
     for atom, value in enumerate(map(float, contributions)):
         share, colour = abs(value) / strongest, SENSITIVE if value < 0 else RESISTANT
         colours[atom] = tuple(1 - share * (1 - part) for part in colour)
-    drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
-    options: Any = drawer.drawOptions()
-    options.clearBackground = False
-    options.highlightRadius = 0.4
-    rdMolDraw2D.PrepareAndDrawMolecule(
-        drawer, molecule, highlightAtoms=list(colours), highlightAtomColors=colours, highlightBonds=[]
-    )
-    drawer.FinishDrawing()
-    text: str = drawer.GetDrawingText()
-    return text[text.index("<svg") :]
+    discs = {"highlightAtoms": list(colours), "highlightAtomColors": colours, "highlightBonds": []}
+    return _picture(molecule, width, height, discs)
 
 
 def draw(smiles: str, *, width: int = 260, height: int = 190) -> str:
@@ -379,12 +370,28 @@ def draw(smiles: str, *, width: int = 260, height: int = 190) -> str:
     >>> draw("CCO").startswith("<svg")
     True
     """
-    molecule = _molecules([smiles])[0]
+    return _picture(_molecules([smiles])[0], width, height, {})
+
+
+def _picture(molecule: Chem.Mol, width: int, height: int, discs: dict[str, Any]) -> str:
+    """SVG with discs behind the atoms, or without any all in black."""
+    try:
+        from rdkit.Chem.Draw import rdMolDraw2D
+    except ImportError as error:
+        # It is linked to libraries of X11, which small images of Linux lack: no reason to have no fit and no report.
+        warnings.warn(
+            f"structures are left blank, because RDKit cannot draw here ({error}). On Debian and Ubuntu: "
+            "apt-get install libxrender1 libxext6.",
+            stacklevel=3,
+        )
+        return f'<svg width="{width}px" height="{height}px" viewBox="0 0 {width} {height}"></svg>'
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
     options: Any = drawer.drawOptions()
     options.clearBackground = False
-    options.useBWAtomPalette()
-    rdMolDraw2D.PrepareAndDrawMolecule(drawer, molecule)
+    options.highlightRadius = 0.4
+    if not discs:
+        options.useBWAtomPalette()
+    rdMolDraw2D.PrepareAndDrawMolecule(drawer, molecule, **discs)
     drawer.FinishDrawing()
     text: str = drawer.GetDrawingText()
     return text[text.index("<svg") :]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -371,3 +373,20 @@ def test_the_drugs_of_gdsc(shared) -> None:
     assert "unparsable" not in report.index
     heavy = graphs(standard["smiles"].dropna().tolist()).mask.sum(axis=1)
     np.testing.assert_array_equal(heavy, drugs["n_heavy_atoms"].dropna().astype(int))
+
+
+def test_without_the_libraries_of_a_screen_structures_are_blank_and_all_else_works() -> None:
+    """Small images of Linux lack them, and RDKit's drawing alone is linked to them."""
+    program = """
+import sys, warnings
+sys.modules["rdkit.Chem.Draw"] = None
+import galenic
+galenic.drugs.fingerprints(["CCO"])
+with warnings.catch_warnings(record=True) as told:
+    print(galenic.drugs.draw("CCO"), galenic.drugs.draw_atoms("CCO", [0.1, 0, 0]))
+print(told[0].message)
+"""
+    done = subprocess.run([sys.executable, "-W", "always", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("<svg") == done.stdout.count("></svg>") == 2
+    assert "apt-get install libxrender1" in done.stdout
