@@ -59,6 +59,7 @@ def deeppert(device: str) -> Fitted:
         runs=1,
         n_components=10,
         n_consensus=3,
+        shared=0.0,
         training=Training(batch_size=8, **FEW),
     ).fit(adata, device=device)
     return model, model.history_, lambda one: model.history_["train_total"]

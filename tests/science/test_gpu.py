@@ -166,7 +166,10 @@ def test_a_fit_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("how", [["--strategy", "ddp"], ["--precision", "bf16-mixed"], []])
 def test_torchrun_with_nccl(how: list[str], tmp_path: Path) -> None:
-    run, galenic_ = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1"], ["-m", "galenic"]
+    run, galenic_ = (
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"],
+        ["-m", "galenic"],
+    )
     fit = ["fit", "readacross", "--profiles", "profiles.h5ad", "--folds", "0", "--n-members", "1"]
     simulate = ["data", "simulate", "profiles", "--out", "profiles.h5ad", "--n-perturbagens", "20", "--n-genes", "60"]
     for command in (

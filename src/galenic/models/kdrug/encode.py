@@ -53,7 +53,7 @@ def cell_arrays(
     for name, wanted in features.items():
         found[name] = blocks.get(name, np.zeros((cells.n_obs, len(wanted)))).astype(np.float32)
         if name == "tissue":
-            found["has tissue"] &= found[name].any(axis=1)
+            found["has tissue"] = found["has tissue"] & found[name].any(axis=1)
     return found
 
 
