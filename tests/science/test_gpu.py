@@ -34,8 +34,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use"),
 ]
-LIKE = (F.dropout, F.alpha_dropout, torch.randn_like, torch.rand_like)
+LIKE = (F.dropout, F.alpha_dropout, torch.randn_like, torch.rand_like, F.scaled_dot_product_attention)
 SHAPED = (torch.rand, torch.randn, torch.randint, torch.randperm)
+
+
+def brought(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Tensors of numbers on the processor, in full width."""
+    return tuple(
+        (one.cpu().float() if one.is_floating_point() else one.cpu()) if isinstance(one, Tensor) else one
+        for one in values
+    )
 
 
 class DrawnByTheProcessor(TorchFunctionMode):
@@ -46,9 +54,9 @@ class DrawnByTheProcessor(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if function in LIKE and args[0].is_cuda:
-            return function(args[0].float().cpu(), *args[1:], **kwargs).to(
-                args[0]
-            )  # numbers of other widths are others
+            names, first = list(kwargs), args[0]
+            args, kwargs = brought(args), dict(zip(names, brought(tuple(kwargs.values())), strict=True))
+            return function(*args, **kwargs).to(first)
         if function in SHAPED and "device" in kwargs:
             device = kwargs.pop("device")
             return function(*args, **kwargs).to(device)
@@ -99,9 +107,11 @@ def test_the_same_seed_gives_the_same_fit(name: str) -> None:
 def test_other_precisions(name: str, precision: str, on_processor: dict[str, Any]) -> None:
     with on(launched(precision=precision, device="cuda")), DrawnByTheProcessor():
         values, history = numbers(SYSTEMS[name]("cuda"))
-    print(name, precision, alike(values, on_processor[name][0]), np.abs(history / on_processor[name][1] - 1).max())
+    print(name, precision, alike(values, on_processor[name][0]))
     assert alike(values, on_processor[name][0]) > (0.999 if precision == "64-true" else 0.9)
-    np.testing.assert_allclose(history, on_processor[name][1], rtol=0.01 if precision == "64-true" else 0.2, atol=0.05)
+    if precision != "16-mixed":  # it leaves out steps until it has found a scale
+        wide = {"rtol": 0.01, "atol": 0.01} if precision == "64-true" else {"rtol": 0.2, "atol": 0.05}
+        np.testing.assert_allclose(history, on_processor[name][1], **wide)
 
 
 @pytest.mark.parametrize(("precision", "least"), [("float32", 0.99999), ("bfloat16", 0.999)])

@@ -359,7 +359,7 @@ def read(folder: str | Path) -> Run:
     if number > FORMAT:
         raise ValueError(
             f"this galenic reads run folders up to format {FORMAT}; {path} has format {number}, "
-            f"written by galenic {record.get('galenic', '?')}. Upgrade with: pip install -U galenic"
+            f"written by galenic {record.get('galenic', '?')}. Upgrade galenic: pip install -U galenic."
         )
     unsaid: dict[str, Any] = {
         **{key: "" for key in ("galenic", "command", "title", "started", "message")},

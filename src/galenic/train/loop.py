@@ -181,6 +181,7 @@ def train(
             "trainable tensors. Check the rows and requires_grad."
         )
     optimizer = OPTIMIZERS[training.optimizer](parameters, lr=training.lr, weight_decay=training.weight_decay)
+    width = parameters[0].dtype
     outer, wrapped = fabric.setup(Stepped(net, step), optimizer)
     path = Path(checkpoint) if checkpoint is not None else None
     settings = {"training": asdict(training), "seed": seed, "batches": n_steps, "validation": valid is not None}
@@ -216,7 +217,7 @@ def train(
     optimizer.zero_grad()
     if state.weights:
         net.load_state_dict(state.weights, strict=False)
-    net.eval()
+    net.eval().to(width)  # Fabric leaves it in the precision it was trained in
     if path and not keep and fabric.is_global_zero:
         path.unlink(missing_ok=True)
     kept = state.epoch - (state.stale if state.weights else 0)

@@ -196,7 +196,7 @@ def features_in_rows(raw: RawMatrix, cells: pd.Index | None = None) -> bool:
     if cells is not None:
         stripped = pd.Index([re.sub(r"^DATA\.(\d+)(\.\d+)?$", r"\1", name) for name in raw.columns])
         above = max(int(side.isin(cells).sum()) for side in (names, stripped))
-        beside = max(int(as_ids(raw.labels[column]).isin(cells).sum()) for column in raw.labels)
+        beside = max(int(as_ids(labels).isin(cells).sum()) for _, labels in raw.labels.items())
         if above != beside:
             return above > beside
     if find([raw.labels.columns[0]], GENE):

@@ -43,6 +43,14 @@ class Consensus:
     link: np.ndarray
     curve: pd.DataFrame | None = None
 
+    def __post_init__(self) -> None:
+        # One that comes from a file would else ask for a matrix of any size.
+        if len(self.labels) and not -1 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.labels):
+            raise ValueError(
+                f"latents should be part of one of as many dimensions as there are latents at most; received "
+                f"{len(self.labels):,} labels from {self.labels.min()} to {self.labels.max()}. Fit the model again."
+            )
+
     @property
     def n(self) -> int:
         """Number of dimensions."""

@@ -117,7 +117,7 @@ class Network(nn.Module):
         new = (known < 0).nonzero()[:, 0]
         if len(new):
             graphs = self.drug(drugs["atoms"][new], drugs["bonds"][new], drugs["mask"][new])
-            vectors = vectors.index_copy(0, new, graphs)
+            vectors = vectors.index_copy(0, new, graphs.to(vectors.dtype))  # half as long where precision is mixed
         return vectors
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
