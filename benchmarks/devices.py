@@ -63,7 +63,7 @@ def readacross() -> tuple[str, Work]:
 def deeppert() -> tuple[str, Work]:
     adata = simulate.profiles(n_perturbagens=sized(600), n_genes=978, seed=0)
     said = f"DeepPert, three networks: {adata.n_obs:,} profiles x 978, batches of 256, 3 epochs"
-    model = galenic.DeepPert(sizes=(32,), runs=1, n_components=50, n_consensus=10, training=brief(3, 256))
+    model = galenic.DeepPert(sizes=(32,), runs=1, n_components=50, n_consensus=10, shared=0.0, training=brief(3, 256))
     return said, lambda device: model.fit(adata, device=device)
 
 
@@ -153,7 +153,7 @@ def main() -> None:
                             num_attention_heads=8, intermediate_size=1_024, hidden_act="relu")  # fmt: skip
     geneformer = CellVectors(GeneformerNetwork(shape), layer=11, mode="cell", ends=False).eval()
     networks = {
-        "scFoundation (12 layers of 768)": (scfoundation, 768, {"value": 0, "gene": 19_264}),
+        "scFoundation (12 layers of 768)": (scfoundation, scfoundation.width, {"value": 0, "gene": 19_264}),
         "Geneformer V1 (12 layers of 512)": (geneformer, 512, {"token": 25_000}),
     }
     for name, (net, width, fields) in networks.items():

