@@ -107,7 +107,7 @@ def seconds(work: Callable[[], object], device: str) -> float:
     return time.perf_counter() - began
 
 
-def compared(kept: Ratios, said: str, plain: Work, half: Work, gpu: str, n: int | None = None) -> list[str]:
+def compared(kept: Ratios, said: str, plain: Work, half: Work, gpu: str) -> list[str]:
     """A row of the table: seconds on the processor, on the GPU, and there in bfloat16; memory of the GPU."""
     on_gpu = lambda: plain(gpu)  # noqa: E731
     seconds(on_gpu, gpu)  # kernels are loaded

@@ -43,7 +43,7 @@ class DeviceFlags:
     nodes
         Machines; start the command on each with torchrun or srun.
     strategy
-        auto or ddp: every device has a copy of the network; ddp is faster where every part of it is taught.
+        auto or ddp: every device has a copy of the network; ddp wants every part of it taught in every stage.
     precision
         32-true, bf16-mixed, 16-mixed or 64-true. The only flag here that changes numbers.
     """

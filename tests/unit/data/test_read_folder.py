@@ -37,17 +37,22 @@ def awkward():
     return ResponseData(pairs, cells, drugs, unit="auc", coverage=coverage)
 
 
+def texts_alike(frame: pd.DataFrame) -> pd.DataFrame:
+    """Texts as objects: pandas has two kinds for them."""
+    return frame.astype({name: "object" for name, kind in frame.dtypes.items() if isinstance(kind, pd.StringDtype)})
+
+
 @pytest.mark.parametrize("make", [awkward, lambda: screen(30, 6, 60, missing_modalities=0.2, replicates=0.1)[0]])
 def test_what_is_written_reads_back_equal(tmp_path, make):
     data = make()
     before = data.cells.copy()
     back = read_folder(write(data, tmp_path / "deep" / "data"))
     pd.testing.assert_frame_equal(back.pairs, data.pairs)
-    pd.testing.assert_frame_equal(back.drugs.astype(data.drugs.dtypes), data.drugs)
+    pd.testing.assert_frame_equal(texts_alike(back.drugs), texts_alike(data.drugs))
     pd.testing.assert_frame_equal(back.coverage, data.coverage)
     assert back.unit == data.unit
     np.testing.assert_array_equal(back.cells.X, data.cells.X)
-    pd.testing.assert_frame_equal(back.cells.obs.astype(data.cells.obs.dtypes), data.cells.obs)
+    pd.testing.assert_frame_equal(texts_alike(back.cells.obs), texts_alike(data.cells.obs))
     pd.testing.assert_frame_equal(back.cells.var, data.cells.var)
     assert list(back.cells.obsm) == list(data.cells.obsm)
     for name, found in data.cells.obsm.items():
