@@ -31,9 +31,6 @@ class Made:
         self.most, self.times = 0, 0
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        if isinstance(rows, tuple):  # as a view of an AnnData asks
-            rows, columns = (np.ravel(one) if isinstance(one, np.ndarray) else one for one in rows)
-            return self[rows][:, columns]
         numbers = np.arange(*rows.indices(self.shape[0])) if isinstance(rows, slice) else np.asarray(rows)
         numbers = np.flatnonzero(numbers) if numbers.dtype == bool else numbers
         assert (np.diff(numbers) > 0).all(), "files give rows in ascending order, each once"
@@ -55,6 +52,10 @@ class MadeData(AnnData):
     def X(self) -> Any:
         """The matrix."""
         return self.made
+
+    def __getitem__(self, rows: Any) -> AnnData:
+        """Some rows, made."""
+        return AnnData(self.made[rows], obs=self.obs.iloc[rows], var=self.var)
 
 
 @contextmanager

@@ -90,7 +90,10 @@ def test_the_program_for_slurm_runs_on_workers_of_this_machine(folder: Path, mon
     class SLURMCluster(distributed.LocalCluster):  # type: ignore[misc, name-defined]
         """Processes in place of jobs in a queue."""
 
-        def __init__(self, cores: int, processes: int, memory: str, walltime: str, queue: str) -> None:
+        def __init__(
+            self, cores: int, processes: int, memory: str, walltime: str, queue: str, job_script_prologue: list[str]
+        ) -> None:
+            subprocess.run(["sh", "-ec", "\n".join(job_script_prologue)], check=True)
             super().__init__(
                 n_workers=0, threads_per_worker=cores // processes, memory_limit=memory, host="127.0.0.1",
                 dashboard_address=None, silence_logs=50,

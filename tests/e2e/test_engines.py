@@ -23,7 +23,7 @@ import galenic
 from galenic.data.response import ResponseData
 from galenic.data.simulate import screen
 from galenic.train import Training
-from galenic.work.engines import engine
+from galenic.work.engines import active, engine
 from galenic.work.fan_out import fan_out
 from galenic.work.kept import Kept
 
@@ -45,11 +45,9 @@ class Cluster:
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Two workers, started once for all tests."""
     if request.param == "dask":
-        distributed = pytest.importorskip("distributed", reason="distributed is in the extra [scale]")
-        with distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
-        ) as started:
-            yield Cluster("dask", started.scheduler_address)
+        pytest.importorskip("distributed", reason="distributed is in the extra [scale]")
+        with engine("dask", n_workers=2):
+            yield Cluster("dask", active().client.scheduler.address)
     elif request.param == "ray":
         ray = pytest.importorskip("ray", reason="ray is in the extra [scale], for Python up to 3.13")
         with pytest.MonkeyPatch.context() as patch:
@@ -90,6 +88,11 @@ def test_a_benchmark_is_the_same_on_every_engine(cluster: Cluster, once: Any) ->
     with cluster.use():
         for table, other in zip(judged(), expected, strict=True):
             pd.testing.assert_frame_equal(table, other, check_exact=True)
+
+
+def test_no_worker_gives_freed_memory_back_at_once(cluster: Cluster) -> None:
+    with cluster.use():
+        assert dict(fan_out(os.getenv, {"set": ("MALLOC_TRIM_THRESHOLD_",)}, n_jobs=2)) == {"set": None}
 
 
 BRIEF = Training(max_epochs=1)

@@ -14,6 +14,8 @@ from galenic.work.answers import SECONDS, silence
 
 WAIT = 60.0
 """For a first worker."""
+KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
+"""Dask's workers otherwise give every freed array back to the system and ask for it again: a fit took half as long again."""
 
 
 class WorkerLostError(RuntimeError):
@@ -58,16 +60,18 @@ class OnDask(DaskDistributedBackend):
 @contextmanager
 def opened(address: str | None, n_workers: int | None) -> Iterator[OnDask]:
     """The backend of a cluster at ``address``, or of one of this machine's processes for as long as the block runs."""
+    import dask.config
     from distributed import Client, LocalCluster
 
     with ExitStack() as open_, _quiet():
         if address is None:
-            cluster = open_.enter_context(
-                LocalCluster(
-                    n_workers=n_workers, threads_per_worker=1, processes=True, host="127.0.0.1",
-                    dashboard_address=None, silence_logs=logging.CRITICAL,
-                )
-            )  # fmt: skip
+            with dask.config.set(KEEP_MEMORY):
+                cluster = open_.enter_context(
+                    LocalCluster(
+                        n_workers=n_workers, threads_per_worker=1, processes=True, host="127.0.0.1",
+                        dashboard_address=None, silence_logs=logging.CRITICAL,
+                    )
+                )  # fmt: skip
             client = open_.enter_context(Client(cluster))
         else:
             client = open_.enter_context(_connected(Client, address))
