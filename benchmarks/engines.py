@@ -69,7 +69,7 @@ def measured(
         large = {str(number): (matrix, number) for number in range(EMPTY)}
         shared, _ = took(lambda: dict(fan_out(looked_at, large, n_jobs=2)))
     same = all(np.array_equal(found[job], expected[job]) for job in jobs)
-    kept.ratio(f"{n_fits} fits on 2 new workers of {name}, imports too", alone / together, against="1 worker", wall=True)
+    kept.ratio(f"{n_fits} fits on 2 new workers of {name}", alone / together, against="1 worker", wall=True)
     if name != "ray":
         kept.ratio(f"{n_fits} fits on 2 workers of {name} that are there", alone / again, against="1 worker", wall=True)
     kept.say(

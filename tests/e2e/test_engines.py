@@ -22,6 +22,9 @@ import pytest
 import galenic
 from galenic.data.response import ResponseData
 from galenic.data.simulate import screen
+from galenic.data.simulate.single_cell import bulk_and_cells
+from galenic.models.scatd.search import search
+from galenic.models.scatd.search_space import Space
 from galenic.train import Training
 from galenic.work.engines import active, engine
 from galenic.work.fan_out import fan_out
@@ -122,6 +125,22 @@ class Counted:
     def __reduce__(self) -> tuple[type, tuple[()]]:
         Counted.times += 1
         return float, ()
+
+
+SPACE = Space(max_epochs=(1, 2), n_latent=(2, 4), first=(8, 16), last=(4, 8), middle=(4, 8), step=2, n_middle=(0, 1))
+
+
+def searched() -> pd.DataFrame:
+    cells = bulk_and_cells(n_genes=30, n_cells=80, n_drivers=5, seed=2)[1]
+    return search(cells, space=SPACE, n_trials=4, n_folds=2, n_jobs=2).trials
+
+
+def test_a_search_is_the_same_on_every_engine(cluster: Cluster, once: Any) -> None:
+    _leave_ray_to_the_night(cluster)
+    pytest.importorskip("optuna", reason="optuna is in the extra [hpo]")
+    expected = once("search", searched)
+    with cluster.use():
+        pd.testing.assert_frame_equal(searched(), expected, check_exact=True)
 
 
 def test_what_all_jobs_share_is_packed_once_and_cannot_be_spoilt(cluster: Cluster, tmp_path: Path) -> None:

@@ -28,12 +28,14 @@ from galenic.data.gctx.gctx import write_gctx
 from galenic.data.limits import map_array
 from galenic.data.read.matrices import open_h5ad
 from galenic.data.read.target_pairs import gene_list, gene_weights
+from galenic.data.simulate import screen
 from galenic.evaluate.split_files import read_split
 from galenic.foundation.chunks import Chunks
 from galenic.foundation.geneformer_dictionaries import read_dictionaries
 from galenic.foundation.geneformer_network import read_shape
 from galenic.foundation.weights import read_pickle, read_tensors
 from galenic.models.base import load
+from galenic.models.baselines.trees import RandomForest
 from galenic.models.deeppert.consensus import Consensus
 from galenic.report import run as runs
 from galenic.search.index import SimilarityIndex
@@ -66,6 +68,7 @@ FILES = {
     "a header that is one blank": (read.matrix, "a.csv", b"\xef\xbb\xbf\r\n,,\r\n"),
     "two columns without a name": (gene_list, "a.csv", b",,a\nx,y,1\n"),
     "two columns of drugs without a name": (drugs, "a.csv", b"\tacetate\tCCO\t\n3\tbenzene\tc1ccccc1\tA\n"),
+    "two columns of cells with one name": (read.matrix, "a.csv", b"cell,cell,EGFR\nA549,PC9,7.5\n"),
     "nothing but a comma": (gene_list, "a.csv", b"\r\n\r\n,"),
     "a split with too many fields": (split, "a.csv", b"id,fold_0\na,train\nb,c,d,e\n"),
     "a split in another encoding": (split, "a.csv", b"id,\xff\na,train\n"),
@@ -128,6 +131,21 @@ def test_a_column_called_by_5000_digits(tmp_path: Path) -> None:
 def test_a_header_that_is_shorter_than_its_rows(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\t5.1\t6.2\nEGFR\ty\t7.3\t8.4\n")
     assert outcome(read.matrix, tmp_path / "a.csv") in ("read", "refused")
+
+
+@pytest.mark.parametrize("rows", [b"\t5.1\t-1\nEGFR\ty\t7.3\t8.4\n", b"\t5.1\t\nEGFR\t7.3\tx\nKRAS\t8.4\ty\n"])
+def test_two_columns_of_cells_without_a_name(rows: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(rows)
+    assert outcome(TEXTS["cells to predict"].read, tmp_path / "a.csv") in ("read", "refused")
+
+
+@pytest.mark.parametrize("side", ["forest.left", "forest.right"])
+def test_trees_that_go_round(side: str) -> None:
+    data = screen(n_cells=40, n_drugs=3, n_genes=20, seed=0)[0]
+    model = RandomForest(n_trees=2).fit(data)
+    model.arrays_[side] = np.where(model.arrays_[side] > 0, 0, -1).astype(np.int32)
+    with pytest.raises(ValueError, match=r"should lead to later ones; .* leads to .* Save the model again"):
+        model.predict(data)
 
 
 def test_parquet_without_a_column(tmp_path: Path) -> None:

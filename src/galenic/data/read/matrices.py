@@ -143,9 +143,7 @@ def matrix(
     if index is not None and index not in raw.labels:
         raise ValueError(f"{raw.name} should have a column {index!r}; it has {first(raw.labels, 8)}. Correct index=.")
     chosen = index if index is not None else id_column(raw)
-    named = raw.labels[chosen]
-    # Of two without a name, the second stands next to a counter of rows.
-    ids = as_ids(named if isinstance(named, pd.Series) else named.iloc[:, -1])
+    ids = as_ids(raw.labels[chosen])
     missing = ids.isna().to_numpy()
     if missing.any():
         raise ValueError(
@@ -372,6 +370,14 @@ def _checked(values: np.ndarray, columns: list[str], labels: pd.DataFrame, name:
         raise ValueError(f"{name} should hold rows under its header; it holds none. Export it again.")
     if labels.shape[1] > 1 and _only_counts(labels):
         labels = labels.iloc[:, 1:]
+    # Of two without a name, the second stands next to a counter of rows.
+    labels = labels.loc[:, (labels.columns != "") | ~labels.columns.duplicated(keep="last")]
+    if labels.columns.has_duplicates:
+        twice = first(labels.columns[labels.columns.duplicated()].unique())
+        raise ValueError(
+            f"columns that describe the rows should have a name each; {name} has several of one name (first: {twice}). "
+            "Rename them."
+        )
     return RawMatrix(values, columns, labels, name)
 
 

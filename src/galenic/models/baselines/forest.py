@@ -51,7 +51,14 @@ def flatten_boosting(model: Any) -> dict[str, np.ndarray]:
 
 
 def answer(forest: dict[str, np.ndarray], X: np.ndarray) -> np.ndarray:
-    """The ensemble's answer for each row of ``X``, ``(n,)``."""
+    """The ensemble's answer for each row of ``X``, ``(n,)``.
+
+    Raises
+    ------
+    ValueError
+        If a node leads back, so that a row would never end.
+    """
+    _require_ends(forest)
     root, feature, threshold = forest["root"], forest["feature"], forest["threshold"]
     left, right, value = forest["left"], forest["right"], forest["value"]
     out = np.full(len(X), float(forest["start"][0]))
@@ -67,3 +74,14 @@ def answer(forest: dict[str, np.ndarray], X: np.ndarray) -> np.ndarray:
             inner = left[node] >= 0
         out[begin : begin + size] += value[node].sum(axis=1)
     return out
+
+
+def _require_ends(forest: dict[str, np.ndarray]) -> None:
+    number, left, right = np.arange(len(forest["left"])), forest["left"], forest["right"]
+    back = np.flatnonzero((left >= 0) & ((left <= number) | (right <= number)))
+    if len(back):
+        node = back[0]
+        raise ValueError(
+            f"nodes of saved trees should lead to later ones; {len(back):,} do not (node {node:,} leads to "
+            f"{left[node]:,} and {right[node]:,}). Save the model again."
+        )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +14,11 @@ from anndata import AnnData
 
 from galenic.models.fields import to_dict
 from galenic.models.scatd.encoder import ScATDEncoder
-from galenic.models.scatd.objective import Objective, drawn
+from galenic.models.scatd.objective import drawn
+from galenic.models.scatd.rounds import by_place, opened, quiet, rounds
 from galenic.models.scatd.search_space import SPACES, Space, encoder_of
+from galenic.work.bar import counted
 from galenic.work.engines import workers
-from galenic.work.fan_out import fan_out
-
-DONE = ("COMPLETE", "PRUNED")
-FEWEST_TRIALS = 5
-"""Trials before one is given up for its first folds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +32,7 @@ class Found:
     value
         Its mean over folds of the lowest validation loss.
     trials
-        A row a finished trial: ``number, value`` (NaN where it was given up), ``state`` ("COMPLETE", "PRUNED"),
+        A row a trial: ``number, value`` (NaN where it was given up), ``state`` ("COMPLETE", "PRUNED"),
         ``folds`` (lowest loss of each fold that was trained), and its numbers.
     """
 
@@ -82,11 +77,12 @@ def search(
     groups
         Column of ``obs`` (donor, sample): a fold leaves out whole groups.
     storage
-        Journal file. An interrupted search goes on from it, and several processes may work on it at once; with
-        ``n_jobs=1`` the trials are then those of an uninterrupted search.
+        Journal file. An interrupted search goes on from it; with the same ``n_jobs`` the trials are then those of an
+        uninterrupted search.
     n_jobs
-        Processes; -1: all cores, or workers of a cluster that see ``storage`` (:func:`galenic.work.engines.engine`).
-        Several try other numbers than one: each learns from what the others have finished by then.
+        Trials at the same time; -1: one for each core, or worker of a cluster (:func:`galenic.work.engines.engine`).
+        They are tried in rounds of as many, and a round is drawn from the rounds before it: 4 find the same on every
+        engine, and other numbers than 1.
     seed
         Of the cells drawn, the folds and the numbers tried.
     device
@@ -115,94 +111,25 @@ def search(
     found.
     """
     base = ScATDEncoder() if base is None else base
-    ranges = SPACES[space] if isinstance(space, str) and space in SPACES else space
+    ranges: Any = SPACES[space] if isinstance(space, str) and space in SPACES else space
     _check(ranges, base, n_trials, n_folds, share)
     objective = drawn(cells, base, n_folds, share, groups, seed, device)
-    optuna = _optuna()
+    _require_optuna()
     settings = {
-        "space": {name: list(np.atleast_1d(value).tolist()) for name, value in asdict(ranges).items()},  # type: ignore[arg-type]
+        "space": {name: list(np.atleast_1d(value).tolist()) for name, value in asdict(ranges).items()},
         "base": to_dict(base), "n_folds": n_folds, "share": share, "seed": seed, "n_cells": objective.matrix.n,
         "n_features": len(objective.matrix.features),
     }  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder, _quiet(optuna):
+    size = n_jobs if n_jobs > 0 else workers(n_jobs)
+    with tempfile.TemporaryDirectory() as folder, quiet():
         own = Path(folder) / "search.journal" if storage is None else Path(storage)
-        own = own.absolute()  # workers may stand in another folder
         own.parent.mkdir(parents=True, exist_ok=True)
-        study = _study(own, create=True)
+        study = opened(own)
         _require_same(study, settings, own)
-        begun, left = len(study.trials), max(0, n_trials - len(_finished(study)))
-        n_workers = 1 if n_jobs == 1 else workers(n_jobs)
-        shares = [left // n_workers + (number < left % n_workers) for number in range(n_workers)]
-        jobs = {
-            f"searcher {number}": (own, objective, ranges, n_workers > 1, seed, begun, number, n)
-            for number, n in enumerate(shares)
-            if n
-        }
-        for _ in fan_out(_worked, jobs, n_jobs=n_jobs):
-            pass
-        finished = _finished(_study(own))
+        n = max([n_trials, *(place + 1 for place in by_place(study))])
+        trials = rounds(study, objective, ranges, n_trials=n, size=size, n_jobs=n_jobs, seed=seed)
+        finished = list(counted(trials, "trials", n))
     return _found(finished, base)
-
-
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    objective: Objective
-    space: Space
-    worker: int
-
-    def __call__(self, trial: Any) -> float:
-        from optuna import TrialPruned
-
-        trial.set_user_attr("worker", self.worker)
-        losses: list[float] = []
-        try:
-            for fold, loss in enumerate(
-                self.objective.minima(encoder_of(self.space.suggest(trial), self.objective.base))
-            ):
-                losses.append(loss)
-                trial.set_user_attr("folds", losses)
-                trial.report(float(np.mean(losses)), step=fold)
-                if trial.should_prune():
-                    raise TrialPruned
-        except FloatingPointError as error:
-            raise TrialPruned("the loss was no longer finite") from error
-        return float(np.mean(losses))
-
-
-def _worked(
-    storage: Path, objective: Objective, space: Space, parallel: bool, seed: int, begun: int, number: int, n: int
-) -> None:
-    """``n`` trials of one process after those that were ``begun`` before. Each draws from the seed and the number of
-    trials finished before it; those of a process that was killed are counted when it is started again.
-    """
-    import optuna
-
-    if not storage.is_file():
-        raise ValueError(
-            f"workers of a search should see its storage; {storage} is not there on one of them. Name a file on a disk "
-            "that all machines share."
-        )
-    with _quiet(optuna):
-        study = _study(storage)
-        while sum(one.number >= begun and one.user_attrs.get("worker") == number for one in _finished(study)) < n:
-            own = np.random.SeedSequence([seed, len(_finished(study)), number]).generate_state(1)[0]
-            study.sampler = optuna.samplers.TPESampler(seed=int(own), constant_liar=parallel)
-            study.optimize(_Trial(objective, space, number), n_trials=1)
-
-
-def _study(path: Path, create: bool = False) -> Any:
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
-    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=FEWEST_TRIALS)
-    how: dict[str, Any] = {"study_name": "encoder", "storage": storage, "pruner": pruner}
-    return optuna.create_study(**how, load_if_exists=True) if create else optuna.load_study(**how)
-
-
-def _finished(study: Any) -> list[Any]:
-    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in DONE]
 
 
 def _found(finished: list[Any], base: ScATDEncoder) -> Found:
@@ -214,7 +141,7 @@ def _found(finished: list[Any], base: ScATDEncoder) -> Found:
         )
     best = min(complete, key=lambda trial: trial.value)
     rows = [
-        {"number": trial.number, "value": trial.value if trial.state.name == "COMPLETE" else np.nan,
+        {"number": trial.user_attrs["place"], "value": trial.value if trial.state.name == "COMPLETE" else np.nan,
          "state": trial.state.name, "folds": trial.user_attrs.get("folds", []), **trial.params}
         for trial in finished
     ]  # fmt: skip
@@ -245,22 +172,10 @@ def _check(space: object, base: ScATDEncoder, n_trials: int, n_folds: int, share
         )
 
 
-def _optuna() -> Any:
+def _require_optuna() -> None:
     try:
-        import optuna
+        import optuna  # noqa: F401
     except ImportError as error:
         raise ImportError(
             "the search of an encoder needs optuna, which is not installed. Install it: pip install 'galenic[hpo]'."
         ) from error
-    return optuna
-
-
-@contextmanager
-def _quiet(optuna: Any) -> Iterator[None]:
-    """Without a line for each trial."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

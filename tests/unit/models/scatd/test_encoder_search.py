@@ -15,10 +15,11 @@ import torch
 from anndata import AnnData
 
 from galenic.data.simulate.single_cell import bulk_and_cells
-from galenic.models.scatd import pretraining
+from galenic.models.scatd import pretraining, rounds
 from galenic.models.scatd.encoder import ScATDEncoder
 from galenic.models.scatd.objective import drawn
-from galenic.models.scatd.search import FEWEST_TRIALS, search
+from galenic.models.scatd.rounds import FEWEST_TRIALS
+from galenic.models.scatd.search import search
 from galenic.models.scatd.search_space import SPACES, Space, encoder_of
 from galenic.nn.residual_vae import ResidualVAE, residual_vae_terms
 from galenic.nn.residual_vae_published import PUBLISHED
@@ -152,9 +153,9 @@ def test_a_search_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch: 
         search(cells(), n_trials=6, storage=tmp_path / "s.journal", **HOW)
     monkeypatch.setattr(pretraining.Step, "__call__", step)
     some = search(cells(), n_trials=4, storage=tmp_path / "s.journal", **HOW)
-    assert len(some.trials) == 4
+    assert some.trials["number"].tolist() == [0, 1, 2, 3]
     again = search(cells(), n_trials=6, storage=tmp_path / "s.journal", **HOW)
-    pd.testing.assert_frame_equal(again.trials.drop(columns="number"), whole.trials.drop(columns="number"))
+    pd.testing.assert_frame_equal(again.trials, whole.trials, check_exact=True)
     assert (again.encoder, again.value) == (whole.encoder, whole.value)
     nothing = search(cells(), n_trials=6, storage=tmp_path / "s.journal", **HOW)
     pd.testing.assert_frame_equal(nothing.trials, again.trials)
@@ -162,12 +163,30 @@ def test_a_search_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch: 
         search(cells(), n_trials=6, storage=tmp_path / "s.journal", **{**HOW, "n_folds": 3})
 
 
-def test_several_processes_share_the_trials(tmp_path: Path) -> None:
+def test_a_round_that_was_stopped_anywhere_goes_on_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In rounds of three, ended in whatever order, of which the second is stopped after its last trial."""
     optuna()
-    found = search(cells(), n_trials=5, n_jobs=2, storage=tmp_path / "s.journal", **HOW)
-    assert len(found.trials) == 5
-    assert found.trials["number"].is_unique
-    assert found.trials["lr"].nunique() == 5
+    whole = search(cells(), n_trials=7, n_jobs=3, **HOW)
+    assert whole.trials["number"].tolist() == list(range(7))
+    assert whole.trials["lr"].nunique() == 7
+
+    def backwards(function: Any, jobs: dict[str, Any], n_jobs: int) -> Any:
+        yield from ((name, function(*jobs[name])) for name in list(jobs)[::-1])
+
+    def stopped(function: Any, jobs: dict[str, Any], n_jobs: int) -> Any:
+        for name, found in backwards(function, jobs, n_jobs):
+            yield name, found
+            if name == "trial 5":
+                raise KeyboardInterrupt
+
+    place = tmp_path / "s.journal"
+    monkeypatch.setattr(rounds, "fan_out", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        search(cells(), n_trials=7, n_jobs=3, storage=place, **HOW)
+    assert sorted(rounds.by_place(rounds.opened(place))) == [0, 1, 2, 5]
+    monkeypatch.setattr(rounds, "fan_out", backwards)
+    again = search(cells(), n_trials=7, n_jobs=3, storage=place, **HOW)
+    pd.testing.assert_frame_equal(again.trials, whole.trials, check_exact=True)
 
 
 def test_what_is_found_can_be_fitted_and_is_the_best() -> None:
