@@ -138,6 +138,22 @@ def test_predict_and_evaluate(files: Path, fitted: Path, tmp_path: Path) -> None
     assert len(pd.read_parquet(tmp_path / "scores" / "effects.parquet")) == 21 * 24
 
 
+def test_cells_that_stay_on_disk_give_the_same_scores_and_answers(files: Path, tmp_path: Path) -> None:
+    read_h5ad = anndata.read_h5ad
+    with warnings.catch_warnings(action="ignore"):  # of anndata, on the format that is to come
+        read_h5ad(files / "cells.h5ad").write_zarr(tmp_path / "cells.zarr")
+    for name, cells in (("held", files / "cells.h5ad"), ("disk", tmp_path / "cells.zarr")):
+        only = ("--where", "plate=plate 0", "--by", "pair", "--folds", "2")
+        run_galenic("fit", "mean-shift", "--perturbed", str(cells), *COLUMNS, *only, "--out", name, cwd=tmp_path)
+        run_galenic("predict", name, str(cells), "--out", f"{name}.h5ad", cwd=tmp_path)
+    written = {file.name for file in (tmp_path / "held").glob("*.csv")}
+    assert {"scores.csv", "comparison.csv"} <= written
+    for name in written:
+        assert (tmp_path / "held" / name).read_bytes() == (tmp_path / "disk" / name).read_bytes()
+    held, disk = (read_h5ad(tmp_path / f"{name}.h5ad") for name in ("held", "disk"))
+    np.testing.assert_array_equal(disk.X, held.X)
+
+
 def test_predictions_of_other_tools_are_averaged_and_their_controls_left_out(files: Path, tmp_path: Path) -> None:
     adata = simulated()
     odd = adata[:, ::-1].copy()

@@ -98,12 +98,13 @@ def task_of(flags: PerturbationDataFlags, device: str = "cpu") -> PerturbationTa
     )
 
 
-def read(path: str, where: tuple[str, ...] = (), *, backed: bool = False) -> AnnData:
-    """Cells or profiles out of h5ad or zarr, and of its rows those that are wanted."""
+def read(path: str, where: tuple[str, ...] = ()) -> AnnData:
+    """Cells or profiles out of h5ad or zarr, and of its rows those that are wanted; large files stay on disk."""
     from galenic.data.checks import require_file
-    from galenic.data.read.matrices import open_h5ad
+    from galenic.data.read.matrices import is_large, open_h5ad
 
-    adata = open_h5ad(require_file(path, "perturbed cells", or_zarr=True), backed=backed)
+    place = require_file(path, "perturbed cells", or_zarr=True)
+    adata = open_h5ad(place, backed=is_large(place))
     return adata if not where else _only(adata, where)
 
 

@@ -40,6 +40,8 @@ CELL_LIKE = re.compile(r"(DATA\.)?\d{4,7}(\.\d)?|ACH-\d{6}|SIDM\d{5}|TCGA-\w\w-\
 """COSMIC, DepMap, Sanger and TCGA ids."""
 VAR_SYMBOL = ("gene_symbols", "gene_symbol", "symbol", "feature_name", "gene_name", "gene_short_name")
 ANNOTATION_NAMES = frozenset(plain(name) for name in ANNOTATION)
+LARGE = 1 << 30
+"""Bytes from which on rows of a file are read when they are asked for, not all at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +185,11 @@ def open_h5ad(path: str | Path, *, backed: bool = False) -> AnnData:
             return require_matrix(by_rows(read_expression(path)), Path(path).name)
         require_sound_h5ad(path, lazy=backed)
         return require_matrix(by_rows(read_h5ad(path, backed="r" if backed else None)), Path(path).name)
+
+
+def is_large(path: Path) -> bool:
+    """Whether rows of a file of cells should be read when they are asked for: 1 GB or more, or a zarr folder."""
+    return path.is_dir() or path.stat().st_size >= LARGE
 
 
 def features_in_rows(raw: RawMatrix, cells: pd.Index | None = None) -> bool:

@@ -12,11 +12,8 @@ from anndata import AnnData
 from galenic.data.checks import require_file
 from galenic.data.diagnose_cells import findings_of_cells
 from galenic.data.genes import standardise_genes
-from galenic.data.read.matrices import matrix, open_h5ad, to_anndata
+from galenic.data.read.matrices import is_large, matrix, open_h5ad, to_anndata
 from galenic.data.read.xena import xena
-
-LARGE = 1 << 30
-"""Bytes from which on a file of cells is read a block at a time, not whole."""
 
 
 def single_cells(
@@ -45,7 +42,7 @@ def single_cells(
     place = require_file(path, what, or_zarr=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"(Observation|Variable) names are not unique")  # is told below
-        adata = open_h5ad(place, backed=place.is_dir() or place.stat().st_size >= LARGE)
+        adata = open_h5ad(place, backed=is_large(place))
     for name, severity, detail, remedy in findings_of_cells(adata, rep=""):
         if severity == "error":
             raise ValueError(f"{what} should be fit to be read; {name} in {path}: {detail}. {remedy}")
