@@ -147,7 +147,7 @@ def test_cells_that_stay_on_disk_give_the_same_scores_and_answers(files: Path, t
         run_galenic("fit", "mean-shift", "--perturbed", str(cells), *COLUMNS, *only, "--out", name, cwd=tmp_path)
         run_galenic("predict", name, str(cells), "--out", f"{name}.h5ad", cwd=tmp_path)
     written = {file.name for file in (tmp_path / "held").glob("*.csv")}
-    assert {"scores.csv", "comparison.csv"} <= written
+    assert {"metrics.csv", "comparison.csv", "skill.csv"} <= written
     for name in written:
         assert (tmp_path / "held" / name).read_bytes() == (tmp_path / "disk" / name).read_bytes()
     held, disk = (read_h5ad(tmp_path / f"{name}.h5ad") for name in ("held", "disk"))
