@@ -11,6 +11,7 @@ from typing import Literal
 from galenic.work.atomic import NoRoomError, causes, is_full
 
 OURS = Path(__file__).parents[1]
+ZARR = frozenset({"zarr", "numcodecs"})
 RAISE = dis.opmap["RAISE_VARARGS"]
 
 
@@ -61,7 +62,7 @@ def why(error: BaseException) -> tuple[Literal["refused", "full", "failed"], str
         )
     if _is_refusal(error):
         return "refused", str(error)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or _is_of_zarr(error):
         return "refused", f"a file that can be read is expected; {error}. Check that it is there and whole."
     return "failed", f"{type(error).__name__}: {error}"
 
@@ -73,6 +74,12 @@ def _is_refusal(error: BaseException) -> bool:
         return False
     code = trace.tb_frame.f_code
     return OURS in Path(code.co_filename).parents and code.co_code[trace.tb_lasti] == RAISE
+
+
+def _is_of_zarr(error: BaseException) -> bool:
+    """Whether a damaged part of a folder that stays on disk was met: its packers say so in errors of many kinds."""
+    trace = _last(error)
+    return trace is not None and not ZARR.isdisjoint(Path(trace.tb_frame.f_code.co_filename).parts)
 
 
 def _last(error: BaseException) -> TracebackType | None:

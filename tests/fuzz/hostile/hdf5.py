@@ -145,7 +145,7 @@ def _other_values(values: np.ndarray, what: int) -> np.ndarray:
     return flat.reshape(values.shape)
 
 
-def _adata(kind: str) -> AnnData:
+def small_adata(kind: str) -> AnnData:
     rng = np.random.default_rng(0)
     X = rng.poisson(1.0, (4, 3)).astype(np.float32)
     obs = pd.DataFrame({"cell_type": pd.Categorical(["a", "b", "a", "b"]), "n": [1, 2, 3, 4]}, index=list("wxyz"))
@@ -164,9 +164,9 @@ def _written(kinds: Sequence[str], gctx: bool) -> list[bytes]:
         path = Path(folder, "a")
         for kind in kinds:
             if gctx:
-                write_gctx(_adata(kind), path, compress=kind == "dense")
+                write_gctx(small_adata(kind), path, compress=kind == "dense")
             else:
-                _adata(kind).write_h5ad(path)
+                small_adata(kind).write_h5ad(path)
             found.append(path.read_bytes())
     return found
 

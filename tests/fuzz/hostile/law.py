@@ -12,6 +12,7 @@ from typing import Any
 
 import galenic
 from galenic.cli.main import _explain
+from galenic.work.ends import why
 
 LONGEST, WAITED = 5, 60
 """Seconds of the processor that a reader may take for a small file, and seconds that it may wait."""
@@ -44,14 +45,15 @@ def outcome(read: Callable[..., Any], *arguments: Any) -> str:
 
 def require_refusal(error: Exception) -> None:
     """Raise :class:`CrashError` unless the command line would refuse in words of ours."""
-    said = str(error)
+    said, place = why(error)[1], place_of(error)
     in_parts = ";" in said and said.rstrip().endswith((".", "?", "...", ")"))
-    if in_parts and (is_ours(error) or isinstance(error, PermissionError)):
+    of_zarr = not {"numcodecs", "zarr"}.isdisjoint(Path(place).parts)
+    if in_parts and (is_ours(error) or isinstance(error, PermissionError) or of_zarr):
         with contextlib.redirect_stderr(io.StringIO()):
             code = _explain(error)
         if code == 2:
             return
-    raise CrashError(f"{type(error).__name__} at {place_of(error)}: {said[:300]}") from error
+    raise CrashError(f"{type(error).__name__} at {place}: {str(error)[:300]}") from error
 
 
 def is_ours(error: Exception) -> bool:

@@ -8,11 +8,13 @@ from hostile.folders import FOLDERS
 from hostile.hdf5 import HDF5
 from hostile.target import Target
 from hostile.texts import TEXTS
+from hostile.zarr_folders import ZARR
 
-NAMES = (*TEXTS, *HDF5, *FOLDERS)
+MADE = FOLDERS | ZARR
+NAMES = (*TEXTS, *HDF5, *MADE)
 
 
 @cache
 def target(name: str) -> Target:
     """The reader of a name."""
-    return (TEXTS | HDF5)[name] if name in TEXTS | HDF5 else FOLDERS[name]()
+    return (TEXTS | HDF5)[name] if name in TEXTS | HDF5 else MADE[name]()

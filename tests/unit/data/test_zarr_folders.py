@@ -70,7 +70,7 @@ def test_a_zarr_folder_is_taken_wherever_h5ad_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_profiles(place).X, z.X)
     np.testing.assert_array_equal(matrix(cells), treated.X)
     np.testing.assert_array_equal(single_cells(str(cells)).X[:5], treated.X[:5])
-    some = perturbed.read(str(cells), ("cell_type=type A",), backed=True)
+    some = perturbed.read(str(cells), ("cell_type=type A",))
     np.testing.assert_array_equal(some.X, treated[treated.obs["cell_type"] == "type A"].X)
     assert diagnose(place)["finding"].iloc[0] == "profiles (zarr)"
     assert "perturbation data" in set(diagnose(cells)["finding"])

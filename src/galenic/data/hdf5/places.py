@@ -22,7 +22,7 @@ def require_places(values: Any, what: str) -> Any:
     """
     if hasattr(values, "indptr") and isinstance(values.indices, np.ndarray):
         rows, columns = values.shape if values.format == "csr" else values.shape[::-1]
-        _require(values.indptr, [values.indices], len(values.indices), (rows, columns), what)
+        require_inside(values.indptr, values.indices, (rows, columns), what)
     return values
 
 
@@ -43,16 +43,18 @@ def require_places_in(file: h5py.File, groups: Collection[str], name: str) -> No
             )
         by_row = "csr" in str(group.attrs.get("encoding-type", group.attrs.get("h5sparse_format", "csr")))
         rows, columns = (int(one) for one in (shape if by_row else shape[::-1]))
-        starts = range(0, len(indices) if len(indices) <= MOST_INDICES else 0, INDICES)
-        parts = (indices[start : start + INDICES] for start in starts)
-        _require(indptr[:], parts, len(indices), (rows, columns), f"{place} of {name}")
+        require_inside(indptr[:], indices, (rows, columns), f"{place} of {name}")
 
 
-def _require(indptr: np.ndarray, parts: Any, n: int, shape: tuple[int, int], what: str) -> None:
+def require_inside(indptr: np.ndarray, indices: Any, shape: tuple[int, int], what: str) -> None:
+    """As :func:`require_places`, of a matrix by rows whose indices may lie on disk; too many of those are not read."""
+    n = indices.shape[0]
+    starts = range(0, n if n <= MOST_INDICES or isinstance(indices, np.ndarray) else 0, INDICES)
+    parts = (indices[start : start + INDICES] for start in starts)
     steps_up = len(indptr) == shape[0] + 1 and indptr[0] == 0 and int(indptr[-1]) <= n
     steps_up = steps_up and bool((indptr[1:] >= indptr[:-1]).all())
     if not steps_up or not all(len(part) == 0 or (part.min() >= 0 and part.max() < shape[1]) for part in parts):
         raise ValueError(
             f"{what} should be a sparse matrix of {shape[0]:,} x {shape[1]:,} with all its places inside; some lie "
-            "outside. The file is damaged: write it again with AnnData.write_h5ad."
+            "outside. It is damaged: write it again with AnnData.write_h5ad or write_zarr."
         )

@@ -19,8 +19,15 @@ ONE = RLock()
 
 
 @contextmanager
-def little_memory() -> Iterator[None]:
+def little_memory(room: int = LITTLE, of: str = "RLIMIT_AS") -> Iterator[None]:
     """Inside, this process may take half a gigabyte more and no more: HDF5 fails then, with words, and not the machine.
+
+    Parameters
+    ----------
+    room
+        Bytes that may be taken.
+    of
+        Addresses ("RLIMIT_AS"), or those of them that can be written to ("RLIMIT_DATA"): threads take many addresses.
 
     It follows lists that go round, and takes what a header says before it looks how large the file is. Where the
     system does not tell how much is taken (macOS, Windows), there is no limit.
@@ -28,18 +35,21 @@ def little_memory() -> Iterator[None]:
     try:
         import resource
 
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        pages = int(
+            Path("/proc/self/statm").read_text(encoding="ascii").split()[{"RLIMIT_AS": 0, "RLIMIT_DATA": 5}[of]]
+        )
+        kind = getattr(resource, of)
     except (ImportError, OSError, ValueError):
         yield
         return
     with ONE:
-        before, most = resource.getrlimit(resource.RLIMIT_AS)
-        allowed = pages * resource.getpagesize() + LITTLE
-        resource.setrlimit(resource.RLIMIT_AS, (allowed if before < 0 else min(allowed, before), most))
+        before, most = resource.getrlimit(kind)
+        allowed = pages * resource.getpagesize() + room
+        resource.setrlimit(kind, (allowed if before < 0 else min(allowed, before), most))
         try:
             yield
         finally:
-            resource.setrlimit(resource.RLIMIT_AS, (before, most))
+            resource.setrlimit(kind, (before, most))
 
 
 def require_heaps(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,17 @@ from anndata import AnnData
 from scipy import sparse
 
 from galenic.data.checks import first, is_zarr
+from galenic.data.hdf5.places import require_inside, require_places
+from galenic.data.hdf5.trust import little_memory
+from galenic.data.limits import require_room
+from galenic.data.read.h5ad import require_matrix
+from galenic.data.read.zarr_sound import Stored, arrays_of, require_written
+from galenic.work.ends import is_ours
 
 HELD = ("obs", "var", "obsm", "varm", "uns")
 """What is read whole."""
-DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError)
+COPIES, SPARE = 4, 1 << 30
+"""Of what is declared, so many copies are made at once; what threads, packers and libraries take besides."""
 
 
 def open_zarr(path: str | Path, *, backed: bool = True) -> AnnData:
@@ -52,23 +61,32 @@ def open_zarr(path: str | Path, *, backed: bool = True) -> AnnData:
         raise FileNotFoundError(f"a zarr folder is expected; {path} does not exist. Check the path.")
     if not is_zarr(path):
         raise _refused(path, "it has neither .zgroup nor zarr.json")
+    with _explained(path):
+        arrays, attributes = arrays_of(path, (*HELD, "X", "layers"))
+        left = _left_on_disk(arrays, attributes) if backed else {}
+        size = require_written(arrays, is_lazy=frozenset().union(*left.values()).__contains__)
+        require_room(size, path.name, "Read it where there is more memory, or take a part of it.")
+        with little_memory(COPIES * size + SPARE, of="RLIMIT_DATA"):
+            adata = _read(path, set(left))
+        return require_matrix(adata, path.name)
+
+
+def _read(path: Path, left: set[str]) -> AnnData:
     # zarr is slow to import, and few files are of its kind.
     import zarr
     from anndata.io import read_elem
 
-    try:
-        # A second index, which zarr may have written, names what is no longer there.
-        group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
-        missing = {"obs", "var"} - set(group)
-        if missing:
-            raise _refused(path, f"it has no {first(sorted(missing))}")
-        parts = {name: read_elem(group[name]) for name in HELD if name in group}
-        layers = {name: _matrix(group["layers"][name], backed) for name in group.get("layers", {})}
-        return AnnData(_matrix(group["X"], backed) if "X" in group else None, layers=layers, **parts)
-    except DAMAGE as error:
-        if isinstance(error, ValueError) and str(error).startswith(path.name):
-            raise
-        raise _refused(path, f"it cannot be read: {error}") from error
+    # A second index, which zarr may have written, names what is no longer there.
+    group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
+    missing = {"obs", "var"} - set(group)
+    if missing:
+        raise ValueError(f"it has no {first(sorted(missing))}")
+    parts = {name: read_elem(group[name]) for name in HELD if name in group}
+    for name in ("obsm", "varm"):
+        parts[name] = {key: require_places(found, f"{name}/{key}") for key, found in parts.get(name, {}).items()}
+    layers = {name: _matrix(group["layers"][name], f"layers/{name}", left) for name in group.get("layers", {})}
+    X = _matrix(group["X"], "X", left) if "X" in group else None
+    return AnnData(X, layers=layers, **parts)
 
 
 def by_rows(adata: AnnData) -> AnnData:
@@ -81,14 +99,52 @@ def by_rows(adata: AnnData) -> AnnData:
     return whole
 
 
-def _matrix(stored: Any, backed: bool) -> Any:
+def _left_on_disk(
+    arrays: Mapping[str, Stored], attributes: Mapping[str, Mapping[str, Any]]
+) -> dict[str, frozenset[str]]:
+    """Matrices of which rows can be read by themselves, and the arrays that they are made of."""
+    found = {}
+    for place in attributes:
+        if place != "X" and (place.count("/") != 1 or not place.startswith("layers/")):
+            continue
+        is_sparse = attributes[place].get("encoding-type", "array") == "csr_matrix"
+        parts = [f"{place}/data", f"{place}/indices"] if is_sparse else [place]
+        if all(part in arrays and arrays[part].packed is not None for part in parts):
+            found[place] = frozenset(parts)
+    return found
+
+
+def _matrix(stored: Any, place: str, left: set[str]) -> Any:
     from anndata.io import read_elem, sparse_dataset
 
-    kind = str(stored.attrs.get("encoding-type", "array"))
-    if not backed or kind not in ("array", "csr_matrix"):
-        found = read_elem(stored)
-        return sparse.csr_matrix(found) if backed and sparse.issparse(found) else found
-    return stored if kind == "array" else sparse_dataset(stored)
+    if place not in left:
+        found = require_places(read_elem(stored), place)
+        return (
+            sparse.csr_matrix(found)
+            if sparse.issparse(found) and stored.attrs["encoding-type"] != "csr_matrix"
+            else found
+        )
+    if str(stored.attrs.get("encoding-type", "array")) != "csr_matrix":
+        return stored
+    n_rows, n_columns = (int(one) for one in stored.attrs["shape"])
+    if stored["data"].shape != stored["indices"].shape:
+        raise ValueError(f"data and indices of {place} should be as many; they are not")
+    require_inside(stored["indptr"][:], stored["indices"], (n_rows, n_columns), place)
+    return sparse_dataset(stored)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn whatever zarr, its packers and anndata say of a folder that is not whole into the user's words."""
+    try:
+        yield
+    except PermissionError:
+        raise
+    except Exception as error:
+        if str(error).startswith(path.name) and is_ours(error):
+            raise
+        said = " ".join(str(error).split())[:200]
+        raise _refused(path, f"it cannot be read: {said or type(error).__name__}") from error
 
 
 def _refused(path: Path, reason: str) -> ValueError:
