@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +69,29 @@ def unpacks_to_more(place: Path) -> None:
     chunk.write_bytes(b"\x28\xb5\x2f\xfd\xa0" + (2**31).to_bytes(4, "little") + bytes(20))
 
 
+def runs_code(place: Path) -> None:
+    """Texts that are packed by pickle."""
+
+    class Written:
+        def __reduce__(self) -> tuple[object, ...]:
+            return open, (str(place.parent / "ran"), "w")
+
+    shutil.rmtree(place)
+    texts = folder(place.parent, version=2) / "obs/pert_id/categories"
+    changed(texts / ".zarray", filters=[{"id": "pickle", "protocol": 5}], compressor=None)
+    (texts / "0").write_bytes(pickle.dumps(np.array([Written(), Written()])))
+
+
+def says_to_blosc_that_it_is_larger(place: Path) -> None:
+    """Blosc would read beyond the chunk."""
+    shutil.rmtree(place)
+    folder(place.parent, version=2)
+    chunk = place / "obs/cell_type/categories/0"
+    content = bytearray(chunk.read_bytes())
+    content[15] = 0x1E
+    chunk.write_bytes(content)
+
+
 def is_nested_without_end(place: Path) -> None:
     (place / "obs/zarr.json").write_text("[" * 100_000)
 
@@ -74,12 +99,13 @@ def is_nested_without_end(place: Path) -> None:
 @pytest.mark.parametrize(
     "bad",
     [declares_without_end, has_chunks_without_end, leads_out, has_a_chunk_from_elsewhere, unpacks_to_more,
-     is_nested_without_end],
+     runs_code, says_to_blosc_that_it_is_larger, is_nested_without_end],
 )  # fmt: skip
 def test_hostile_folders_are_refused(bad: Callable[[Path], None], tmp_path: Path) -> None:
     place = folder(tmp_path)
     bad(place)
     assert outcome(open_zarr, place) == "refused"
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("backed", [True, False])

@@ -109,7 +109,7 @@ def _left_on_disk(
             continue
         is_sparse = attributes[place].get("encoding-type", "array") == "csr_matrix"
         parts = [f"{place}/data", f"{place}/indices"] if is_sparse else [place]
-        if all(part in arrays and arrays[part].packed is not None for part in parts):
+        if all(part in arrays and arrays[part].says_its_size for part in parts):
             found[place] = frozenset(parts)
     return found
 

@@ -29,6 +29,13 @@ OF_A_TEXT = 16
 """Bytes of a text in memory, besides its letters."""
 OF_ANYTHING = 256
 """Bytes of a value of a kind that is made of others, as in tables of scanpy."""
+PACKERS = frozenset({
+    "bytes", "transpose", "crc32c", "blosc", "zstd", "gzip", "zlib", "lz4", "bz2", "lzma", "vlen-utf8", "vlen-bytes",
+    "sharding_indexed",
+})  # fmt: skip
+"""What chunks may be packed by; others run code that a chunk holds (pickle), or are not AnnData's."""
+PLAIN = frozenset({"bytes", "transpose"})
+"""Of these, what leaves the size as it is."""
 BLOSC, ZSTD = 16, 18
 """Bytes of the headers of chunks."""
 MAGIC = b"\x28\xb5\x2f\xfd"
@@ -46,9 +53,8 @@ class Stored:
         Of the array, and of each chunk.
     itemsize
         Bytes of a value in memory.
-    packed
-        ``"blosc"``, ``"zstd"`` or ``""``: chunks say at their beginning what they unpack to, or are as they are; else
-        None.
+    packers
+        What packed a chunk, one after the other; none: chunks are as they are in memory.
     """
 
     folder: Path
@@ -56,7 +62,12 @@ class Stored:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     itemsize: int
-    packed: str | None
+    packers: tuple[str, ...]
+
+    @property
+    def says_its_size(self) -> bool:
+        """Whether chunks say at their beginning what they unpack to, or are as they are."""
+        return self.packers in ((), ("blosc",), ("zstd",))
 
     @property
     def size(self) -> int:
@@ -124,8 +135,9 @@ def require_written(arrays: Mapping[str, Stored], is_lazy: Callable[[str], bool]
     """
     size = unwritten = 0
     for place, array in arrays.items():
-        if is_lazy(place):
+        if is_lazy(place) or "blosc" in array.packers:
             _require_chunks(array)
+        if is_lazy(place):
             size += array.chunk
             continue
         files = [entry.stat().st_size for entry in array.files()]
@@ -166,24 +178,25 @@ def _stored(found: dict[str, Any], folder: Path, place: str) -> Stored:
     try:
         if "data_type" in found:
             chunks = found["chunk_grid"]["configuration"]["chunk_shape"]
-            names = [one["name"] if isinstance(one, dict) else one for one in found["codecs"]]
-            packed, kind = _packed([name for name in names if name not in ("bytes", "transpose")]), found["data_type"]
+            packers, kind = (
+                [one["name"] if isinstance(one, dict) else one for one in found["codecs"]],
+                found["data_type"],
+            )
         else:
             chunks, kind = found["chunks"], found["dtype"]
             ids = [*(found.get("filters") or []), *([found["compressor"]] if found["compressor"] else [])]
-            packed = _packed([one["id"] for one in ids])
+            packers = [one["id"] for one in ids]
         shape, chunks = _lengths(found["shape"]), _lengths(chunks)
         if len(shape) != len(chunks):
             raise ValueError
+        others = [one for one in packers if one not in PACKERS]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ValueError(f"{place} should declare shape, chunks, type and packing; it does not") from None
-    return Stored(folder, place, shape, chunks, _itemsize(kind), packed)
-
-
-def _packed(names: list[Any]) -> str | None:
-    if len(names) > 1:
-        return None
-    return {"": "", "blosc": "blosc", "zstd": "zstd"}.get(names[0] if names else "")
+    packers = [one for one in packers if one not in PLAIN]
+    # Blosc believes the header of what it unpacks: it must be the outermost, where that can be looked at.
+    if others or "blosc" in packers[:-1] or ("sharding_indexed" in packers and "blosc" in json.dumps(found)):
+        raise ValueError(f"{place} should be packed as AnnData packs; it is packed by {first(others or packers, 5)}")
+    return Stored(folder, place, shape, chunks, _itemsize(kind), tuple(packers))
 
 
 def _lengths(values: Any) -> tuple[int, ...]:
@@ -205,18 +218,23 @@ def _itemsize(kind: Any) -> int:
 
 
 def _require_chunks(array: Stored) -> None:
+    """Chunks unpack to the size that the array declares; those of texts to no more than may be unwritten."""
     for entry in array.files():
         with open(entry.path, "rb") as stream:
             head = stream.read(ZSTD)
-        size = {"blosc": _of_blosc, "zstd": _of_zstd}[array.packed](head) if array.packed else entry.stat().st_size
-        if size != array.chunk:
+        stored, outermost = entry.stat().st_size, array.packers[-1] if array.packers else ""
+        size = {"": stored, "blosc": _of_blosc(head, stored), "zstd": _of_zstd(head)}[outermost]
+        if not 0 <= size <= UNWRITTEN or (array.says_its_size and size != array.chunk):
             raise ValueError(
                 f"chunks of {array.place} should unpack to {array.chunk:,} bytes each; {entry.name} does not"
             )
 
 
-def _of_blosc(head: bytes) -> int:
-    return int.from_bytes(head[4:8], "little") if len(head) >= BLOSC else -1
+def _of_blosc(head: bytes, stored: int) -> int:
+    """The size that a chunk says (Blosc's header, format 2); -1 where its parts are not those of the file."""
+    size, block, packed = (int.from_bytes(head[at : at + 4], "little") for at in (4, 8, 12))
+    is_whole = len(head) >= BLOSC and packed == stored and head[3] > 0 and (0 < block <= size or not size)
+    return size if is_whole else -1
 
 
 def _of_zstd(head: bytes) -> int:
