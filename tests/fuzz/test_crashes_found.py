@@ -148,6 +148,16 @@ def test_trees_that_go_round(side: str) -> None:
         model.predict(data)
 
 
+def test_symbols_that_are_no_text(tmp_path: Path) -> None:
+    adata = AnnData(np.ones((2, 1), np.float32), var=pd.DataFrame({"symbol": ["TP53"]}, index=["7157"]))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        del file["var/symbol"]
+        file["var/symbol"] = np.array([b"\xff"])
+        file["var/symbol"].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    assert outcome(read.matrix, tmp_path / "a.h5ad") in ("read", "refused")
+
+
 def test_parquet_without_a_column(tmp_path: Path) -> None:
     parquet.write_table(pa.table({}), tmp_path / "a.parquet")
     assert outcome(read.matrix, tmp_path / "a.parquet") == "refused"

@@ -17,6 +17,7 @@ from anndata import AnnData, read_h5ad
 
 from galenic.data.checks import first, is_zarr
 from galenic.data.expression import dense
+from galenic.data.gctx.metadata import as_text
 from galenic.data.genes import clean_names, kind_of_names
 from galenic.data.limits import memory_left, require_room
 from galenic.data.numbers import as_numbers
@@ -272,9 +273,9 @@ def _from_anndata(adata: AnnData, name: str) -> RawMatrix:
     genes = pd.Series(adata.var_names.astype(str)[: X.shape[1]])
     symbols = find(adata.var.columns, VAR_SYMBOL)
     if symbols and kind_of_names(genes[:2000]) != "symbol":
-        named = pd.Series(np.asarray(adata.var[symbols[0]].astype("object"))[: X.shape[1]])
-        genes = genes.where(named.isna() | (named == ""), named)
-    return RawMatrix(X.astype(np.float32), genes.astype(str).tolist(), labels, name)
+        named = pd.Series(as_text(adata.var[symbols[0]])[: X.shape[1]])
+        genes = genes.where(named == "", named)
+    return RawMatrix(X.astype(np.float32), genes.tolist(), labels, name)
 
 
 def _from_frame(frame: pd.DataFrame, name: str) -> RawMatrix:
