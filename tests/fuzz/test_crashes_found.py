@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -146,6 +147,12 @@ def test_trees_that_go_round(side: str) -> None:
     model.arrays_[side] = np.where(model.arrays_[side] > 0, 0, -1).astype(np.int32)
     with pytest.raises(ValueError, match=r"should lead to later ones; .* leads to .* Save the model again"):
         model.predict(data)
+
+
+def test_rows_that_stand_twice_in_a_matrix_without_columns(tmp_path: Path) -> None:
+    obs = pd.DataFrame({"cell_line": ["A549", "A549"]}, index=["a", "b"])
+    AnnData(np.ones((2, 0), np.float32), obs=obs).write_h5ad(tmp_path / "a.h5ad")
+    assert outcome(partial(read.matrix, index="cell_line"), tmp_path / "a.h5ad") in ("read", "refused")
 
 
 def test_symbols_that_are_no_text(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def merge_rows(values: np.ndarray, ids: np.ndarray, repeats: str, name: str) -> 
     twice = frame[repeated]
     groups = twice.groupby(level=0, sort=False)
     n_ids = groups.ngroups
-    differ = (groups.max() != groups.min()).to_numpy() & groups.max().notna().to_numpy()
+    differ = (groups.max() != groups.min()).to_numpy(dtype=bool) & groups.max().notna().to_numpy(dtype=bool)
     if differ.any() and repeats == "refuse":
         raise ValueError(
             f"each cell of {name} should stand once; {n_ids:,} stand more than once with different values "
@@ -255,7 +255,7 @@ def merge_rows(values: np.ndarray, ids: np.ndarray, repeats: str, name: str) -> 
     )
     merged = frame[~frame.index.duplicated()].copy()
     means = groups.mean()
-    merged.loc[means.index] = means.astype(frame.dtypes.iloc[0])
+    merged.loc[means.index] = means.astype(values.dtype)
     return merged, int(repeated.sum()) - n_ids
 
 
