@@ -83,7 +83,7 @@ bench-speed: $(VENV)/.installed
 # Some hours: every reader against 100,000 hostile files, and 500 fits that are killed and resumed.
 nightly: $(VENV)/.installed-dev-$(EXTRAS)
 	$(BIN)/python tests/fuzz/nightly.py --cases 100000
-	GALENIC_NIGHTLY=1 GALENIC_KILLS=500 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/science/test_killed.py tests/e2e/test_engines.py tests/docs/test_cluster.py
+	GALENIC_NIGHTLY=1 GALENIC_KILLS=500 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/science/test_killed.py tests/e2e/test_engines.py tests/e2e/test_wheel.py tests/docs/test_cluster.py
 
 docs: $(VENV)/.installed-dev-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

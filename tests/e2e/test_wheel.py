@@ -78,6 +78,9 @@ def test_the_installed_command_runs_the_demo(python: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", tutorials())
 def test_the_tutorial_runs_as_a_program(python: Path, name: str, tmp_path: Path) -> None:
+    """The same pages run in ``tests/docs/test_tutorials.py``; here one of them, and all by night."""
+    if name != tutorials()[0] and "GALENIC_NIGHTLY" not in os.environ:
+        pytest.skip("takes long; GALENIC_NIGHTLY=1 runs it")
     script = tmp_path / f"{name}.py"
     script.write_text(said(sys.executable, SCRIPTS, name, cwd=tmp_path))
     said(python, script, cwd=tmp_path)

@@ -166,12 +166,17 @@ def test_a_search_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch: 
 def test_a_round_that_was_stopped_anywhere_goes_on_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In rounds of three, ended in whatever order, of which the second is stopped after its last trial."""
     optuna()
+
+    def forwards(function: Any, jobs: dict[str, Any], n_jobs: int) -> Any:
+        yield from ((name, function(*arguments)) for name, arguments in jobs.items())
+
+    monkeypatch.setattr(rounds, "fan_out", forwards)
     whole = search(cells(), n_trials=7, n_jobs=3, **HOW)
     assert whole.trials["number"].tolist() == list(range(7))
     assert whole.trials["lr"].nunique() == 7
 
     def backwards(function: Any, jobs: dict[str, Any], n_jobs: int) -> Any:
-        yield from ((name, function(*jobs[name])) for name in list(jobs)[::-1])
+        yield from forwards(function, dict(list(jobs.items())[::-1]), n_jobs)
 
     def stopped(function: Any, jobs: dict[str, Any], n_jobs: int) -> Any:
         for name, found in backwards(function, jobs, n_jobs):
