@@ -25,8 +25,8 @@ LARGEST_JSON = 1 << 24
 """Bytes of a file of metadata; an index of many parts has megabytes."""
 DEEPEST = 50
 """Groups within groups."""
-OF_A_TEXT = 16
-"""Bytes of a text in memory, besides its letters."""
+OF_A_TEXT = 128
+"""Bytes of a text in memory: names of cells take about 80."""
 OF_ANYTHING = 256
 """Bytes of a value of a kind that is made of others, as in tables of scanpy."""
 PACKERS = frozenset({
