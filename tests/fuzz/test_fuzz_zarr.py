@@ -20,7 +20,7 @@ from scipy import sparse
 
 from galenic.data.cell_matrix import CellMatrix
 from galenic.data.read.zarr_folders import open_zarr
-from galenic.data.read.zarr_sound import UNWRITTEN, arrays_of
+from galenic.data.strangers.zarr import UNWRITTEN, arrays_of
 
 PARTS = ("X", "obs", "var", "layers", "obsm", "uns")
 FEW = {"zarr": 25, "zarr on disk": 25, "zarr of profiles": 20}

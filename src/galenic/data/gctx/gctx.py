@@ -16,8 +16,8 @@ from galenic.data.checks import first, require_unique
 from galenic.data.gctx.metadata import MISSING_NUMBER, as_text, released_names
 from galenic.data.gctx.sniff import damage_explained, open_hdf5, written_whole
 from galenic.data.gctx.source import Block, runs, sorted_places, windows
-from galenic.data.hdf5.places import require_places
-from galenic.data.hdf5.sound import LARGEST_RATIO, require_sound
+from galenic.data.strangers.hdf5 import LARGEST_RATIO, require_sound
+from galenic.data.strangers.places import require_places
 
 MATRIX = "0/DATA/0/matrix"
 PROFILES, GENES = "0/META/COL", "0/META/ROW"

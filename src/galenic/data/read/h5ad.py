@@ -10,8 +10,8 @@ import h5py
 from anndata import AnnData
 
 from galenic.data.checks import first, require_file
-from galenic.data.hdf5.places import require_places_in
-from galenic.data.hdf5.sound import require_sound
+from galenic.data.strangers.hdf5 import require_sound
+from galenic.data.strangers.places import require_places_in
 from galenic.work.ends import is_ours
 
 SPARSE = ("X", "raw/X", "layers", "obsm", "varm", "obsp", "varp")

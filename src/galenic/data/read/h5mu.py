@@ -9,10 +9,10 @@ from anndata import AnnData
 from anndata.io import read_elem
 
 from galenic.data.checks import first
-from galenic.data.hdf5.places import require_places_in
-from galenic.data.hdf5.sound import require_sound
-from galenic.data.hdf5.trust import little_memory
 from galenic.data.read.h5ad import SPARSE
+from galenic.data.strangers.hdf5 import require_sound
+from galenic.data.strangers.memory import little_memory
+from galenic.data.strangers.places import require_places_in
 
 EXPRESSION = ("rna", "gex")
 """Names of the modality of expression, the usual one first."""

@@ -11,11 +11,11 @@ from anndata import AnnData
 from scipy import sparse
 
 from galenic.data.checks import first, is_zarr
-from galenic.data.hdf5.places import require_inside, require_places
-from galenic.data.hdf5.trust import little_memory
 from galenic.data.limits import require_room
 from galenic.data.read.h5ad import require_matrix
-from galenic.data.read.zarr_sound import Stored, arrays_of, require_written
+from galenic.data.strangers.memory import little_memory
+from galenic.data.strangers.places import require_inside, require_places
+from galenic.data.strangers.zarr import Stored, arrays_of, require_written
 from galenic.work.ends import is_ours
 
 HELD = ("obs", "var", "obsm", "varm", "uns")

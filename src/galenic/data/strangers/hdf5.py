@@ -10,8 +10,9 @@ from typing import Any
 import h5py
 
 from galenic.data.checks import first
-from galenic.data.hdf5.trust import little_memory, require_heaps
 from galenic.data.limits import require_room
+from galenic.data.strangers.heaps import require_heaps
+from galenic.data.strangers.memory import little_memory
 
 LARGEST_RATIO = 1100
 """No compression of HDF5 makes more of a byte; a declared size beyond it was never written."""

@@ -1,0 +1,1 @@
+"""Files of strangers: what is looked at before anything of them is read."""
