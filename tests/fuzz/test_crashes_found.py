@@ -25,6 +25,7 @@ from hostile.texts import TEXTS
 
 from galenic import plan
 from galenic.data import read
+from galenic.data.cell_matrix import gene_names
 from galenic.data.gctx.gctx import write_gctx
 from galenic.data.limits import map_array
 from galenic.data.read.matrices import open_h5ad
@@ -153,6 +154,14 @@ def test_rows_that_stand_twice_in_a_matrix_without_columns(tmp_path: Path) -> No
     obs = pd.DataFrame({"cell_line": ["A549", "A549"]}, index=["a", "b"])
     AnnData(np.ones((2, 0), np.float32), obs=obs).write_h5ad(tmp_path / "a.h5ad")
     assert outcome(partial(read.matrix, index="cell_line"), tmp_path / "a.h5ad") in ("read", "refused")
+
+
+def test_a_column_that_is_named_twice(tmp_path: Path) -> None:
+    adata = AnnData(np.ones((2, 1), np.float32), var=pd.DataFrame({"symbol": ["TP53"]}, index=["7157"]))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        file["var"].attrs["column-order"] = ["symbol", "symbol"]
+    assert outcome(lambda path: gene_names(open_h5ad(path)), tmp_path / "a.h5ad") == "refused"
 
 
 def test_symbols_that_are_no_text(tmp_path: Path) -> None:

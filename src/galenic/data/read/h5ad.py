@@ -43,7 +43,15 @@ def require_sound_h5ad(path: str | Path, *, lazy: bool) -> None:
 
 
 def require_matrix(adata: AnnData, name: str) -> AnnData:
-    """``adata``, if its matrix has a row for each row of ``obs``: where files stay on disk, nobody has looked."""
+    """``adata``, if its matrix has a row for each row of ``obs``, and each column of ``obs`` and ``var`` a name of its
+    own: nobody has looked.
+    """
+    for what, table in (("obs", adata.obs), ("var", adata.var)):
+        if table.columns.has_duplicates:
+            twice = first(table.columns[table.columns.duplicated()].unique())
+            raise ValueError(
+                f"columns of {what} of {name} should have a name each; some share one (first: {twice}). Rename them."
+            )
     X = adata.X
     if X is not None and (len(X.shape) != 2 or tuple(X.shape) != adata.shape or X.dtype.kind not in "biuf"):
         raise ValueError(
