@@ -94,10 +94,11 @@ def main() -> None:
     with one_thread():
         fit(data, 1, 0)
         alone, expected = took(lambda: dict(fan_out(fit, jobs)))
+    others = kept.busy.others()  # workers of clusters are not processes of this one
     kept.say(f"one after another: {given.fits} fits {alone:.1f} s, {alone / given.fits:.1f} s each")
     for name in given.engines.split(","):
         measured(name, data, given.fits, given.epochs, alone, expected, kept)
-    kept.keep(given.out)
+    kept.keep(given.out, others)
 
 
 if __name__ == "__main__":

@@ -63,13 +63,16 @@ class Ratios:
         """A table for the page."""
         self.tables.append({"title": title, "header": header, "rows": rows})
 
-    def keep(self, folder: Path | None) -> None:
-        """Write ``<folder>/<script>.json``; nothing without a folder."""
+    def keep(self, folder: Path | None, others: float | None = None) -> None:
+        """Write ``<folder>/<script>.json``; nothing without a folder. ``others``: how busy they were, where it is known
+        better than from the processes that ended.
+        """
         if folder is None:
             return
+        others = self.busy.others() if others is None else others
         kept = {
             "script": self.script, "measured": date.today().isoformat(), "machine": machine(), "versions": versions(),
-            "threads": threads(), "others": self.busy.others(), "lines": self.lines, "ratios": self.ratios,
+            "threads": threads(), "others": others, "lines": self.lines, "ratios": self.ratios,
             "growth": self.growth, "tables": self.tables,
         }  # fmt: skip
         with written(folder / f"{self.script}.json") as draft:

@@ -41,9 +41,8 @@ REMARKS = {
     "does not depend on the size still prevails. Predictions of XTransferCDR are for conditions, of which there are as "
     "many at every size.",
     "engines": "On a machine that did nothing else. A new worker spends about four seconds on importing torch and "
-    "galenic, which short fits feel. In workers of Dask and Ray each fit took half as long again as in those of loky, "
-    "one thread in each; the reason was not found. Memory grows in loky's workers until they are replaced, which costs "
-    "their imports again.",
+    "galenic, which short fits feel: Ray's are new in every fan-out, loky's are replaced when their memory has grown. "
+    "Dask's workers were half as slow again (1.41 times in all) until they were told to keep freed memory.",
     "scale_profiles": "--profiles 100000, 400000 (one thread) and 1670000 (two), each step in a process that may hold "
     "no more than 4 GB; the larger two ran beside much other work, which moves their seconds and not their memory. Up "
     "to 2 GB of features are held, beyond that they are computed again each epoch: 400,000 profiles hold more than "
