@@ -42,7 +42,8 @@ REMARKS = {
     "many at every size.",
     "engines": "On a machine that did nothing else. A new worker spends about four seconds on importing torch and "
     "galenic, which short fits feel: Ray's are new in every fan-out, loky's are replaced when their memory has grown. "
-    "Dask's workers were half as slow again (1.41 times in all) until they were told to keep freed memory.",
+    "Dask's workers took 1.4 times as long for a fit until they were told to keep freed memory (with "
+    "`MALLOC_TRIM_THRESHOLD_=65536`, as Dask sets it, the fits one after another show it).",
     "scale_profiles": "--profiles 100000, 400000 (one thread) and 1670000 (two), each step in a process that may hold "
     "no more than 4 GB; the larger two ran beside much other work, which moves their seconds and not their memory. Up "
     "to 2 GB of features are held, beyond that they are computed again each epoch: 400,000 profiles hold more than "

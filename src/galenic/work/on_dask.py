@@ -15,7 +15,7 @@ from galenic.work.answers import SECONDS, silence
 WAIT = 60.0
 """For a first worker."""
 KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
-"""Dask's workers otherwise give each freed array back to the system at once: a fit took half as long again."""
+"""Dask's workers otherwise give each freed array back to the system at once: a fit took 1.4 times as long."""
 
 
 class WorkerLostError(RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ class Jobs:
         times, how = self.fails.get(name, (0, ""))
         if self.begun().count(name) <= times:
             if how == "killed":
+                # A job that is lost with another's worker before it began would be lost once more than is said.
+                while next(iter(self.fails)) not in self.begun():
+                    time.sleep(0.01)
                 os.kill(os.getpid(), signal.SIGKILL)
             raise {"room": OSError(28, "No space left on device"), "wrong": ValueError("it is wrong"),
                    "nan": FloatingPointError("a term is not finite. Lower lr."),

@@ -33,7 +33,8 @@ def open_zarr(path: str | Path, *, backed: bool = True) -> AnnData:
         The folder.
     backed
         Leave ``X`` and the layers on disk: rows are read for slices and sorted numbers, sparse ones as CSR. A matrix
-        that is stored by columns (CSC) has no rows to be read one by one and comes into memory, sparse, by rows.
+        that is stored by columns (CSC) has no rows to be read one by one and comes into memory, sparse, by rows; so
+        does one that is packed other than by blosc or zstd, or in shards: its chunks do not say what they unpack to.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def open_zarr(path: str | Path, *, backed: bool = True) -> AnnData:
     FileNotFoundError
         If there is no such folder.
     ValueError
-        If it is no zarr folder, holds no AnnData, or is damaged.
+        If it is no zarr folder, holds no AnnData or links, declares what was never written, or is damaged.
 
     Examples
     --------
